@@ -97,8 +97,9 @@ class ControlPlane:
         API servers, such as mljob-api. In this role, Kubernetes calls the API server the front
         proxy.
 
-        `part` names the file: `crt` is the API server's client certificate, `key` its private key,
-        and `ca` the certificate of the authority that signed the client certificate.
+        `part` names the file: `crt` is the API server's client certificate, `key` is the private
+        key of the client certificate, and `ca` is the certificate of the authority that signed the
+        client certificate.
         """
         return self._directory / f"front-proxy.{part}"
 

@@ -61,8 +61,8 @@ class Publisher:
         self._producer.poll(0)
 
     def close(self) -> None:
-        """Wait at most ``FLUSH_SECONDS`` until Kafka's client has sent all messages. Late messages
-        that are not sent yet are lost.
+        """Wait at most ``FLUSH_SECONDS`` until the brokers have received all messages that were
+        passed to Kafka's client. Messages that the plan still delays are not waited for.
         """
         if self._producer.flush(FLUSH_SECONDS):
             log.warning("%d events did not reach Kafka within %.0f s", len(self._producer), FLUSH_SECONDS)

@@ -1,4 +1,4 @@
-"""Runs the commands of docs/operations/uninstall.md."""
+"""What the deletion of all MLJobs, as in docs/operations/uninstall.md, does to their runs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The order of a DAG's tasks: upstream tasks before downstream tasks.
 
-The operator and the cancellation DAG set the tasks of a run to failed in this order.
+To cancel a run, the operator or the cancellation DAG sets the run's tasks to failed in this order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How mljob-api chooses the task and the try for a log."""
+"""How mljob-api chooses the task whose log is shown, and finds out the state of a try."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The operator remembers the runs of MLJobs that no longer need a worker."""
+"""The operator checks once whether the MLJob of a run needs a worker, and checks again only if
+Airflow has queued the run again.
+"""
 
 from __future__ import annotations
 

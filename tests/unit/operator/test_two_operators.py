@@ -67,8 +67,9 @@ class TestOneRun:
 
 class TestEndThatTheOtherWrites:
     def end_backfill(self, world: World, retry: str) -> int:
-        """Let a backfill end while one operator can't reach Airflow. Return the index of this
-        operator in ``world.processes``.
+        """Create an MLJob with a backfill. Then cut the connection between Airflow and the operator
+        process that has submitted the backfill. Request the retry ``retry``, and let the backfill
+        succeed. Return the index of the process without a connection in ``world.processes``.
         """
         day = "2025-12-02T00:00:00Z"
         apply(world, dagId="days", type="Backfill", backfill={"from": day, "to": day})

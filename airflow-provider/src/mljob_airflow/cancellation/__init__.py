@@ -1,4 +1,6 @@
-"""Cancels dag runs, for the DAG :mod:`mljob_airflow.dags.mljob_cancel`.
+"""The code of the DAG ``mljob_cancel``, which cancels runs of other DAGs.
+
+:mod:`mljob_airflow.dags.mljob_cancel` defines the DAG.
 
 - :mod:`.task` is the code of the DAG's only task.
 - :mod:`.runs` has the steps of a cancellation.

@@ -13,8 +13,8 @@ def instrument(task: Any) -> None:
     """Add the callbacks of :mod:`.callbacks` to a task, after the task's own callbacks. A second
     call for the same task adds nothing.
 
-    An EmptyOperator needs a worker only if it has an execute callback or a success callback. So an
-    EmptyOperator doesn't get these two callbacks.
+    With an execute callback or a success callback, an EmptyOperator would need an Airflow worker.
+    So these two callbacks are not added to an EmptyOperator.
 
     Args:
         task: An Airflow operator or a mapped operator.

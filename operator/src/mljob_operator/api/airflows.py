@@ -1,7 +1,9 @@
-"""The Airflows from which mljob-api reads, with the operator's access rules and credentials.
+"""The Airflows from which mljob-api reads. The access rules and the credentials are the same as in
+the operator.
 
-Without watches, mljob-api reads AirflowInstances, namespaces and Secrets when a request needs them.
-The results are used for some seconds.
+mljob-api does not watch AirflowInstances, namespaces and Secrets. When a request needs such an
+object, mljob-api reads the object. Later requests use the same object for at most
+``INSTANCES_SECONDS`` or, if the object is a Secret, ``LOGIN_SECONDS``.
 """
 
 from __future__ import annotations
@@ -39,11 +41,12 @@ MAX_NAMESPACES = 1_000
 
 
 class ApiAirflows:
-    """The Airflow of the settings, and the Airflows of the AirflowInstances.
+    """The Airflows of the AirflowInstances, and the Airflow of the settings: the Airflow that
+    ``MLJOB_AIRFLOW_URL`` names, if this is set.
 
     Args:
-        registry: Has the adapters and access rules of the Airflows. This class adds
-            AirflowInstances and namespaces.
+        registry: Has the adapters and access rules of the Airflows. :class:`ApiAirflows` adds
+            AirflowInstances and namespaces to the registry.
         store: Reads AirflowInstances, namespaces and Secrets.
         topic: The Kafka topic for the Airflow of the settings.
         with_instances: Whether mljob-api uses AirflowInstances (``MLJOB_AIRFLOW_INSTANCES``).
@@ -62,7 +65,8 @@ class ApiAirflows:
     async def dag_runs(self, namespace: str, airflow: str, dag_id: str) -> DagRuns:
         """Return a :class:`.DagRuns`, which sends requests about dag runs to an Airflow.
 
-        Callers must not reuse the result later, because access rules and credentials may change.
+        Callers must not keep the :class:`.DagRuns` for later requests of a client, because access
+        rules and credentials may change.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, or the Airflow does not exist.
@@ -104,9 +108,7 @@ class ApiAirflows:
 
     def turn(self, airflow: str, namespace: str) -> asyncio.Semaphore:
         """Return the semaphore that limits a namespace's concurrent requests for logs from an
-        Airflow.
-
-        So slow requests of one namespace can't occupy all threads.
+        Airflow. The limit keeps threads of the Airflow's adapter free for other namespaces.
         """
         found = self._turns.get((airflow, namespace))
         if found is None:

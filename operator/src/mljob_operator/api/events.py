@@ -79,14 +79,18 @@ def parse_cursor(text: str) -> Mapping[int, int]:
 
 
 class EventsWriter:
-    """Writes the events of a run to a client, one line of JSON for each entry.
+    """Writes the events of a run to a client. The response has one line of JSON for each entry, and
+    may have heartbeats between the lines.
+
+    An entry is a change of the run or of a task, a report of a task, a notice to the client, or the
+    end of the response.
 
     Args:
         key: The run.
         request: The client's request.
         redaction: Hides secret values in texts.
         output: The body of the response.
-        followed: The state of the run in Airflow.
+        followed: Reads the state of the run from Airflow repeatedly.
         until: When the response must end, in seconds of ``time.monotonic``.
     """
 
@@ -120,7 +124,7 @@ class EventsWriter:
         Args:
             history: Reads the messages of the run.
             is_origin: Returns whether a message may come from the run's Airflow. The argument is
-                the Airflow's name in the message, or None.
+                the source that the message names, or None if the message names no source.
 
         Raises:
             OperatorError: Kafka or Airflow fails.
@@ -181,8 +185,8 @@ class EventsWriter:
         await self._write([HistoryEnd(reason=reason, message=self._redaction.text(message), cursor=self.cursor)])
 
     def _is_over(self) -> bool:
-        """Return whether the run ended at least ``LATE`` seconds ago, so that late events have
-        arrived.
+        """Return whether at least ``LATE`` seconds have passed since this method first found that
+        the run has ended. Late events have then arrived.
         """
         if not self._followed.reading.has_ended:
             self._ended_at = None
@@ -192,8 +196,9 @@ class EventsWriter:
         return time.monotonic() - self._ended_at >= LATE
 
     async def _is_full(self) -> bool:
-        """Return whether the response has reached a limit. If so, also write the last entry.
-        Otherwise, send a heartbeat if needed.
+        """Return whether the response has reached its limit of entries, bytes or time. If so, also
+        write the last entry. Otherwise, send a heartbeat if the response was silent for some
+        seconds (:meth:`.Output.keep_alive`).
         """
         if self._entries >= MAX_ENTRIES or self._output.is_full:
             await self._end_at_limit("size")
@@ -217,8 +222,9 @@ class EventsWriter:
         await self._output.write(b"".join(lines))
 
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
-        """Return a list with one pair: the source that the message names (or None) and the lines
-        for the client. If the client gets no lines for the message, return an empty list.
+        """Return a list with one pair: the source that the message names (or None), and the lines
+        for the client. Return an empty list if the message is not a readable event about the run or
+        its tasks, or if the event is a repetition (:meth:`_is_repeated`).
         """
         if message.value is None:
             return []
@@ -233,11 +239,11 @@ class EventsWriter:
         return [(envelope.source, [entry_line(entry) for entry in entries_of_fact(envelope.fact, self._redaction)])]
 
     def _is_repeated(self, fact: TaskFact | RunFact) -> bool:
-        """Return whether an event repeats a failure that an earlier event has reported.
+        """Return whether an event of Airflow's own producer reports the failure of a try that the
+        MLJob provider has already reported. Also remember each failure that the provider reports.
 
-        Airflow's own producer and the MLJob provider may both report a failure. Only the provider's
-        event shows whether a retry follows (``fact.certain``). So the other event is a repetition
-        if the provider's event came first.
+        Only the provider's event shows whether a retry follows (``fact.certain`` is True). So the
+        event of Airflow's own producer adds nothing to an earlier event of the provider.
         """
         if isinstance(fact, RunFact):
             return False
@@ -279,8 +285,8 @@ def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[
 def entries_of(reading: Reading) -> list[HistoryEntry]:
     """Return the entries for a run's state in Airflow.
 
-    The entries of the tasks come first, in the order of their start times. Tasks without a state
-    have no entry.
+    The entries of the task instances come first, sorted by start time. A task instance without a
+    state has no entry. The entry of the run comes last.
     """
     found: list[HistoryEntry] = []
     for fact in sorted(reading.tasks, key=lambda fact: (fact.start or fact.occurred_at, fact.key)):

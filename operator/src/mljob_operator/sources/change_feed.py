@@ -4,14 +4,14 @@ changed since a given time.
 Kafka events may be lost or late, and Airflow sends no event for the task states queued, deferred,
 upstream_failed and removed. So the operator also reads the states of runs from the REST API.
 
-A pass is one read of the feed. A pass starts every ``interval`` seconds. The number of requests
-depends on the number of changes, not on the number of MLJobs. The next pass starts after
-``hot_interval`` seconds if the operator expects a change without an event, for example after all
-tasks of a run have ended.
+A pass is one read of the feed. The number of requests in a pass depends on the number of changes,
+not on the number of MLJobs. The next pass usually starts ``interval`` seconds after the end of a
+pass. The next pass starts within ``hot_interval`` seconds if the operator expects a change for
+which there may be no event, for example the end of a run whose tasks have all ended.
 
 The watermark is the time at which the last successful pass began, on Airflow's clock. A transaction
 of Airflow sets ``updated_at`` before the transaction ends, and the change becomes visible only at
-the end. So each pass requests the changes since ``OVERLAP`` before the watermark.
+the end. So each pass requests the changes since the watermark minus ``OVERLAP``.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class ChangeFeedReader:
         orphans: Looks for orphaned runs: active runs that no MLJob follows.
         prefix: The prefix of the operator's dag run ids.
         interval: Seconds between two reads of the feed.
-        hot_interval: Seconds between two reads while a change without an event is expected.
+        hot_interval: Seconds between two reads while the operator expects a change for which there
+            may be no event. If ``interval`` is shorter, ``interval`` is used.
     """
 
     def __init__(
@@ -131,12 +132,13 @@ class ChangeFeedReader:
                 pass
 
     async def guarded_pass(self) -> tuple[float, bool]:
-        """Read the change feed once. If this fails, log and count the failure.
+        """Read the change feed once. If this fails, count the failure. Only the first of several
+        failures in a row is logged.
 
         Returns:
-            The seconds until the next read, and whether a change without a Kafka event is expected.
-                If such a change is expected, ignore the seconds: the next read should follow after
-                ``hot_interval`` seconds.
+            The seconds until the next read, and whether the operator expects a change for which
+                there may be no Kafka event. If the operator expects such a change, the next read
+                should start after ``hot_interval`` seconds instead.
         """
         try:
             await self.pass_once()
@@ -169,11 +171,12 @@ class ChangeFeedReader:
 
     async def pass_once(self) -> None:
         """Read the changes since the last successful read, and pass the changes to the workers of
-        the MLJobs.
+        the MLJobs. Then check for halted DAGs if the check is due, and list all active runs if the
+        list is due.
 
         Raises:
             AirflowError: A request failed. If a request for changes has failed, the next read
-                returns the same changes again.
+                requests the same changes again.
         """
         followed = self._followed
         first_pass, started = self._watermark is None, self._clock()
@@ -191,7 +194,7 @@ class ChangeFeedReader:
         async for run, (run_facts, task_facts) in in_turns(of_run.items()):
             if (key := self._key(run.run_id)) is not None:
                 self._pass_on(key, run, run_facts, task_facts, since, started)
-        await self._follow(since, started)
+        await self._pass_on_backfills(since, started)
         self._watermark = started + self._dag_runs.clock_offset
         await self._check_halts(started)
         if first_pass:
@@ -212,12 +215,12 @@ class ChangeFeedReader:
         """Pass the changes of one run to the worker of the MLJob.
 
         Args:
-            key: The MLJob that the run's id names. If the MLJob has another run in progress, the
-                changes are dropped.
+            key: The MLJob that the run's id names. If the MLJob has another run in progress, all
+                changes are dropped. This does not apply to an MLJob of type Backfill.
             run: The run.
             run_facts: The changes of the run.
-            task_facts: The changes of the run's task instances. They are dropped if the MLJob has
-                no run in progress, or has a backfill.
+            task_facts: The changes of the run's task instances. These changes are dropped if the
+                MLJob has no run in progress, or is of type Backfill.
             since: The time, on Airflow's clock, since which the feed shows all changes.
             started: When the pass began, on the operator's clock.
         """
@@ -249,14 +252,13 @@ class ChangeFeedReader:
             ),
         )
 
-    async def _follow(self, since: datetime, now: datetime) -> None:
-        """Request the changed runs of all backfills, and pass the runs to the workers of the
-        MLJobs.
+    async def _pass_on_backfills(self, since: datetime, now: datetime) -> None:
+        """Request the backfill runs whose last change is at or after ``since``. Pass these runs to
+        the workers of the MLJobs of type Backfill.
 
-        The answer does not show whether a backfill itself was paused, closed or deleted. So every
-        ``RELIST_INTERVAL``, each worker of an MLJob with a backfill requests the backfill from
-        Airflow. A worker that does not know the runs of its backfill requests the backfill after
-        each pass.
+        A changed run does not show whether the backfill itself was paused, closed or deleted. So
+        every ``RELIST_INTERVAL``, each of these workers also requests its backfill from Airflow. As
+        long as a backfill has no runs, the backfill's worker requests the backfill in each pass.
         """
         followed = self._followed
         if not followed.backfills:
@@ -287,20 +289,22 @@ class ChangeFeedReader:
         return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
     async def _first(self) -> datetime:
-        """Return the first watermark, on Airflow's clock: the oldest submission time of the
-        unfinished MLJobs in this Airflow, or the current time if no MLJob was submitted.
+        """Return the first watermark, on Airflow's clock: the oldest ``status.submitTime`` of the
+        unfinished MLJobs in this Airflow. If none of these MLJobs has a ``submitTime``, return the
+        current time.
         """
         states = in_turns(self._controller.lister.unfinished(self._airflow))
         submitted = [at async for state in states if (at := state.job.status.submit_time) is not None]
         return min(submitted, default=self._clock() + self._dag_runs.clock_offset)
 
     async def _check_halts(self, now: datetime) -> None:
-        """Find out which DAGs of runs in progress are paused or in no DAG file, because Airflow
+        """Find out which DAGs of runs in progress are halted: paused, or in no DAG file. Airflow
         sends no event about this. The check happens at most once in ``HALT_CHECK_INTERVAL``.
 
-        The first ``HALTS_PER_CHECK`` DAGs are requested one by one. DAGs without an active task
-        come first, because these DAGs are probably halted. Among equal DAGs, the DAG with the
-        oldest request comes first.
+        At most ``HALTS_PER_CHECK`` DAGs are requested one by one. DAGs whose runs have no active
+        task come before other DAGs, because a halted DAG starts no tasks. Within each of these two
+        groups, the DAG whose last request is the longest ago comes first. All further DAGs are only
+        looked up in Airflow's list of paused DAGs.
         """
         dags = self._followed.dags
         if not dags or (self._halts_checked_at is not None and now < self._halts_checked_at + HALT_CHECK_INTERVAL):

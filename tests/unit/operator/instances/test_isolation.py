@@ -83,8 +83,8 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
 
 
 class WithARealOne(Platform):
-    """A platform in which one AirflowInstance uses the real Airflow adapter. The adapter sends its
-    requests to a scripted HTTP server.
+    """A :class:`.Platform` in which the AirflowInstance with the URL of ``server`` uses the real
+    Airflow adapter. All other AirflowInstances use fake Airflows.
     """
 
     def __init__(self, server: ScriptedAirflow) -> None:
@@ -106,7 +106,9 @@ class WithARealOne(Platform):
 
 
 class Broken(FakeAirflow):
-    """A fake Airflow that raises an unexpected error, as a defect of the operator would."""
+    """A fake Airflow in which the request for changed runs raises a KeyError. A defect of the
+    operator's Airflow adapter could raise such an error.
+    """
 
     async def changed_runs(self, since: Any) -> Any:
         raise KeyError("version")

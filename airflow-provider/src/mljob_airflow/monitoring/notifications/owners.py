@@ -1,11 +1,12 @@
-"""Finds the Slack addresses of owners.
+"""Finds the Slack addresses of the owners of DAGs.
 
 These places are searched in turn for an owner's address:
 
 1. the Variable ``mljob_owners``, a JSON object that maps owners to addresses;
-2. the ``owner_links`` of a DAG.
+2. the owner's link in the ``owner_links`` of a DAG.
 
-If neither has an address for the owner, messages go to the fallback channel.
+If neither has an address for the owner, the owner's messages go to the fallback channel, which the
+option ``[mljob] slack_channel`` names.
 
 An address is a channel (``#name``, or its id ``C0123456789``), a member (``U0123456789``) or a
 member's e-mail address.
@@ -41,7 +42,9 @@ class Recipient:
 
 
 def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallback: str) -> Recipient:
-    """Return the address in ``mapping``, else the address in ``link``, else the fallback channel.
+    """Return a :class:`Recipient` with the owner's address in ``mapping``. If ``mapping`` has no
+    address for the owner, the :class:`Recipient` has the address in ``link``, or else the fallback
+    channel.
 
     Args:
         owner: The owner's name in Airflow. An empty name stands for the people who run the

@@ -31,8 +31,8 @@ class PastJobs:
         self._queued_at: dict[RunKey, datetime | None] = {}
 
     def leave(self, tracked: TrackedJob) -> None:
-        """Remember the last version of an MLJob that has nothing more to do. Also remember the
-        MLJob's run if the run has ended.
+        """Remember that the version ``tracked.job`` of an MLJob, and all earlier versions, need no
+        worker. If the MLJob's run has ended, also remember that the run needs no worker.
         """
         job, fact, attempt = tracked.job, tracked.observed_run.run, attempts.current(tracked.job.status)
         self._versions.pop(job.key, None)
@@ -43,8 +43,8 @@ class PastJobs:
             self.note_checked(RunKey(attempt.airflow, attempt.dag_id, attempt.run_id), fact)
 
     def has(self, job: Job) -> bool:
-        """Return whether this version of an MLJob needs no worker. That is so if the version is not
-        later than the remembered version.
+        """Return whether the MLJob is remembered in this version or a later version. This version
+        then needs no worker.
         """
         return int(job.resource_version) <= self._versions.get(job.key, -1)
 

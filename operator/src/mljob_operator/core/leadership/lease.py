@@ -2,7 +2,7 @@
 
 The times in a Lease come from the clocks of other machines, so the operator does not use them. A
 process measures on its own monotonic clock how long the version of a Lease stays the same. If the
-version stays the same for the duration of the Lease, the holder may no longer act as the leader.
+version stays the same for :attr:`Lease.seconds`, the holder may no longer act as the leader.
 
 Sources: the Kubernetes API reference, ``coordination.k8s.io/v1`` Lease; client-go's package
 ``leaderelection``.
@@ -47,7 +47,9 @@ class Lease:
 
 
 class Observation:
-    """The newest version of a Lease that this process knows, and the time of its first observation."""
+    """The newest version of a Lease that this process knows, and the time at which this process
+    first read this version.
+    """
 
     def __init__(self) -> None:
         self._lease: Lease | None = None
@@ -73,7 +75,11 @@ class Observation:
         self._lease, self._since = lease, now
 
     def is_free(self, now: float) -> bool:
-        """Return whether no process may act as the holder of the Lease at the time ``now``. The
-        result is also True if no version was recorded yet.
+        """Return whether no process may act as the leader at the time ``now``: the Lease has no
+        holder, or the holder has not renewed the Lease in time. The result is also True if no
+        version was recorded yet.
+
+        Args:
+            now: The time, in seconds of the monotonic clock of :meth:`update`.
         """
         return self._lease is None or self._lease.holder is None or now >= self._since + self._lease.seconds

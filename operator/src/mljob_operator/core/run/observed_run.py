@@ -13,9 +13,10 @@ An answer of the REST API may be older than an event that the operator has read 
 After an event that reports the end of a try, this time is ``task_merging.CONFIRMED_WITHIN``.
 
 Most answers come from the change feed, which is the list of recent changes that the operator reads
-every few seconds. The change feed lists only changes, so it never contradicts a wrong event. So if
-the REST API has not confirmed an event within ``CONFIRMED_WITHIN``, the operator lists all tasks of
-the run, and believes this list instead of the event.
+every few seconds. The change feed lists a task only if Airflow has changed the task, so the change
+feed need not contradict an event about a change that never happened. So if the REST API has not
+confirmed an event within ``CONFIRMED_WITHIN``, the operator lists all tasks of the run, and
+believes this list instead of the event.
 """
 
 from __future__ import annotations
@@ -69,21 +70,23 @@ class ObservedRun:
         run: The state of the run according to the REST API, or None if the REST API has not
             returned the run yet.
         reported: The event that reports a later state than ``run``, or None. The status may show
-            this state. Decisions depend on ``run`` only.
+            this state, unless the state is the end of the run. The operator does not act on this
+            state, except that it asks the REST API for the true state.
         tasks: The task instances by task id and map index.
         listed: Whether all task instances, or all runs of the backfill, were listed after the end
             of the run, so that another list would show nothing new.
         complete: Whether all task instances of the run are known. Only then are the counts of task
             instances totals.
         missed_at: When the operator sent the first request that Airflow answered with "no such
-            run", on the operator's clock. None if Airflow has not answered yet, or if Airflow's
-            last answer contained the run.
-        not_found: Whether Airflow has answered two requests with "no such run". The second request
-            is sent at least ``ABSENCE_CONFIRMED_AFTER`` after the first request.
+            run", on the operator's clock. :func:`observe_absence` may replace this time by the time
+            of a later request. None if Airflow has not answered yet, or if Airflow's last answer
+            contained the run.
+        not_found: Whether Airflow has answered "no such run" again, to a request that was sent at
+            least ``ABSENCE_CONFIRMED_AFTER`` after ``missed_at``.
         denied: The ids of the newest ``MAX_DENIED`` events that the REST API has contradicted. For
             the runs of a backfill, ``observed_backfill`` has these ids.
-        since: Facts from before this time are about an earlier attempt, whose run was cleared. None
-            if all facts are about the newest attempt.
+        since: Clearing a run in Airflow may begin a new attempt of the MLJob in the same run. Facts
+            from before this time are then about the previous attempt. Otherwise None.
         observed_backfill: The backfill and its runs, for an MLJob of type Backfill. ``run`` then
             stands for the whole backfill.
     """
@@ -111,16 +114,17 @@ class ObservedRun:
 
     @property
     def shown_run(self) -> RunFact | None:
-        """The state that the status shows for the run, or None if no state is known. Any state
-        except the end of the run may come from an event.
+        """The :class:`.RunFact` whose state the status shows. This is :attr:`reported` if this
+        event exists and does not report the end of the run. Otherwise, this is :attr:`run`, which
+        may be None.
         """
         return self.reported if self.reported is not None and not self.reported.ended else self.run
 
     @property
     def unconfirmed_since(self) -> datetime | None:
-        """When the operator read the oldest event that the REST API has not confirmed, on the
-        operator's clock. None if there is no such event. An event about the end of the run does not
-        count, because the operator asks Airflow about the end at once.
+        """The earliest time at which the operator read an event that the REST API has not
+        confirmed, on the operator's clock. None if there is no such event. An event about the end
+        of the run does not count, because the operator asks Airflow about the end at once.
         """
         observed = [fact.observed_at for fact in self.tasks.values() if fact.unconfirmed]
         if self.reported is not None and self.reported_end is None:
@@ -151,8 +155,8 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
     """Add facts from events to an observed run, and return the new observed run. Facts about the
     runs of a backfill may also come from the REST API.
 
-    Repeated facts, or the same facts in another order, give the same result. If ``listed`` is True,
-    an event changes no state of a task instance.
+    Repeated facts, or the same facts in another order, give the same result. If
+    ``observed_run.listed`` is True, an event changes no state of a task instance.
     """
     reported = observed_run.reported
     tasks: dict[TaskKey, TaskFact] | None = None
@@ -215,8 +219,8 @@ def _with_backfill(observed_run: ObservedRun, observed_backfill: ObservedBackfil
 
 
 def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
-    """Add a snapshot of a run or its task instances to an observed run, and return the new observed
-    run.
+    """Add an answer of the REST API about a run, its task instances or both to an observed run.
+    Return the new observed run.
     """
     run, reported, answer = observed_run.run, observed_run.reported, snapshot.run
     contradicted: list[EventId] = []
@@ -256,8 +260,8 @@ def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
 
 
 def tells_nothing_new(after: ObservedRun, before: ObservedRun) -> bool:
-    """Return whether a snapshot has left the observed run unchanged, except for the times of the
-    requests.
+    """Return whether two observed runs are equal, apart from ``observed_at`` of their task
+    instances. ``before`` and ``after`` are the observed runs before and after a snapshot was added.
     """
     if len(after.tasks) != len(before.tasks) or replace(after, tasks=before.tasks) != before:
         return False
@@ -272,13 +276,15 @@ def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: d
     """Add Airflow's answer "no such run" to an observed run, and return the new observed run.
 
     One such answer may be wrong. So the run counts as not found only when Airflow repeats the
-    answer to a request that is sent at least ``ABSENCE_CONFIRMED_AFTER`` later.
+    answer to a request that is sent at least ``ABSENCE_CONFIRMED_AFTER`` after the first request.
 
     Args:
         observed_run: What the operator knows of the run.
         asked_at: When Airflow was asked, on the operator's clock.
-        arrives_by: The latest time at which a submission without an answer can reach Airflow.
-            Answers to earlier requests don't count. None if there is no such submission.
+        arrives_by: The latest time at which a submission without an answer can reach Airflow. The
+            first request that is sent at or after this time replaces an earlier first request.
+            Answers to earlier requests do not prove that the run will never exist. None if there is
+            no such submission.
     """
     first = observed_run.missed_at
     if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
@@ -309,8 +315,8 @@ def add_questions(observed_run: ObservedRun, questions: Mapping[TaskKey, Questio
 
 
 def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskFact]:
-    """Remove the placeholders of mapped tasks. A placeholder is the task instance with map index -1
-    that Airflow has for a mapped task before the task is expanded.
+    """Remove the placeholders of expanded mapped tasks. A placeholder is the task instance with map
+    index -1 that Airflow has for a mapped task before the task is expanded.
     """
     for task_id in {task_id for task_id, index in tasks if index >= 0}:
         tasks.pop((task_id, -1), None)

@@ -38,8 +38,8 @@ class ParsedSpec:
 
     @classmethod
     def of(cls, value: object) -> ParsedSpec:
-        """Parse a spec from JSON. An invalid spec raises no error: ``problem`` names the invalid
-        fields.
+        """Parse a spec that was decoded from JSON. An invalid spec raises no error: ``problem``
+        names the invalid fields.
         """
         spec, problems = fitting(MLJobSpec, value, "spec", bounds={"conf": CONF}, placeholders=_PLACEHOLDERS)
         if not problems and (spec.type is JobType.BACKFILL) is not (spec.backfill is not None):
@@ -74,11 +74,11 @@ class ParsedSpec:
 
 
 def spec_hash(spec: MLJobSpec) -> str:
-    """Return a hash of dagId, conf, confFrom, airflowRef, backfill and logicalDate, in ten
-    characters. These fields determine the run.
+    """Return a hash of ten characters. The hash covers the fields that determine the run: dagId,
+    conf, confFrom, airflowRef, backfill and logicalDate.
 
-    Fields with default values are left out. So an upgrade of the operator that adds a field does
-    not change the hashes of existing specs.
+    Fields with default values are left out. So if an upgrade of the operator adds a field to the
+    hash, the hashes of existing specs do not change.
     """
     relevant = spec.model_dump(
         mode="json",
@@ -90,5 +90,5 @@ def spec_hash(spec: MLJobSpec) -> str:
 
 
 def digest(text: str) -> str:
-    """Return the first ten characters of a text's SHA-256, in lower-case base32."""
+    """Return a hash of a text: the SHA-256 in lower-case base32, cut to ten characters."""
     return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:DIGEST_LENGTH]
