@@ -256,7 +256,9 @@ class EventsWriter:
 
 
 def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[HistoryEntry]:
-    """Yield the entries for one Kafka message. Error texts and metric names are redacted."""
+    """Yield the entries for the fact in one Kafka message. ``redaction`` hides secret values in
+    error texts and in the names of metrics.
+    """
     if isinstance(fact, RunFact):
         yield RunChange(time=fact.occurred_at, source=fact.source, state=fact.state)
         return

@@ -343,9 +343,9 @@ class ChangeFeedReader:
 
         The comparison finds:
 
-        - MLJobs whose run is not active, or whose worker does not know all tasks of the run. The
-          worker then requests the run from Airflow, unless the run was submitted less than
-          ``OVERLAP`` ago.
+        - MLJobs in progress whose run is not in Airflow's answer, or whose worker does not know all
+          tasks of the run. The worker then requests the run from Airflow, unless the run was
+          submitted less than ``OVERLAP`` ago.
         - Finished MLJobs whose run was cleared by a user while the operator was not running. Such
           an MLJob gets a worker again.
         - Active runs that no MLJob follows.

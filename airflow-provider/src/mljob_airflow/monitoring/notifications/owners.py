@@ -29,7 +29,7 @@ _ID = re.compile(r"[CGDUW][A-Z0-9]{7,}")
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """The Slack address of a message."""
+    """The Slack address to which a message is sent."""
 
     address: str
     is_fallback: bool = False
