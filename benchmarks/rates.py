@@ -56,9 +56,9 @@ class Result:
             receives the final phase.
         writes: How many requests about MLJobs and Events the API server answered, by kind of
             request. :func:`benchmarks.api_requests.counted` lists the kinds.
-        operator_cpu_ms: CPU time of the operator for each MLJob, in milliseconds.
-        api_cpu_ms: CPU time of the API server for each MLJob, in milliseconds.
-        airflow_cpu_ms: CPU time of the simulated Airflow for each MLJob, in milliseconds.
+        operator_cpu_ms: The operator's CPU time divided by ``jobs``, in milliseconds.
+        api_cpu_ms: The API server's CPU time divided by ``jobs``, in milliseconds.
+        airflow_cpu_ms: The simulated Airflow's CPU time divided by ``jobs``, in milliseconds.
         twice: How many submissions Airflow answered with 409, because the run existed already.
     """
 
@@ -73,7 +73,9 @@ class Result:
     twice: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures by name. Latencies are in milliseconds."""
+        """Return the rounded figures by name, without ``rate``. Latencies are the 50th and the 99th
+        percentile, in milliseconds. ``per_job`` has ``writes`` divided by ``jobs``.
+        """
         return {
             "jobs": self.jobs,
             "jobs_per_second": round(self.jobs_per_second, 1),
@@ -151,8 +153,8 @@ def _drive(
 def throughput(ends: Sequence[float]) -> float:
     """Return how many MLJobs ended per second.
 
-    The first and the last tenth are left out, so that the durations of the first and the last run
-    have no effect.
+    The first and the last tenth of ``ends`` are left out, so that a slow first or last run has no
+    effect.
 
     Args:
         ends: The times at which the MLJobs ended, in seconds, sorted.

@@ -1,5 +1,6 @@
-"""The provider and Airflow's own producer send the messages in the table of docs/spec/events.md,
-and the MLJob's status shows each change in time.
+"""The callbacks of ``airflow-provider-mljob`` and Airflow's own Kafka producer send the messages in
+the table of docs/spec/events.md. The MLJob's status shows the changes within the bounds ``EVENT``,
+``FEED`` and ``RELIST``.
 """
 
 from __future__ import annotations
@@ -106,8 +107,9 @@ CASES = {
 
 
 def rows() -> dict[str, dict[str, re.Pattern[str]]]:
-    """Return the rows of the table in docs/spec/events.md by their first cell. A row has a pattern
-    for each producer, which matches the states that the producer reports.
+    """Return a pattern for each row of the table in docs/spec/events.md and for each producer, by
+    the row's first cell and by producer. The pattern matches the states that this producer reports
+    in this row, with a space after each state.
     """
     cells = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in TABLE.read_text().splitlines()]
     table = [row for row in cells if len(row) == 4 and not set(row[0]) <= {"-", " "} and row[0] != "What happens"]
@@ -174,7 +176,9 @@ class Timeline:
 
 
 class Act:
-    """An action of the test that runs once, as soon as it is possible."""
+    """An action of the test. The first call of :meth:`try_it` at which ``due`` returns a true value
+    carries out the action. Later calls do nothing.
+    """
 
     def __init__(self, due: Callable[[], object], do: Callable[[], None]) -> None:
         self._due, self._do = due, do
@@ -321,8 +325,9 @@ class Stage:
         os.kill(pid, signal.SIGKILL)
 
     def _lose_worker(self) -> None:
-        """Kill the task's process and its parent, as when a host dies. Set the last heartbeat one
-        hour back, because Airflow would need 300 s to notice the loss.
+        """Kill the process of the task ``held`` of MLJob ``events-lost``, and kill the parent of this
+        process, as when a host dies. Set the task's last heartbeat one hour back. Otherwise Airflow
+        would need 300 s to notice the loss.
         """
         process = psutil.Process(self._pid("events-lost", "held"))
         worker = process.parent()
@@ -444,9 +449,9 @@ def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timel
 
 
 def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """Return the first message about each state of a task instance, and the seconds from this
-    message until a status shows this state or a later state. For a mapped task, the seconds begin
-    when all instances have reported the state.
+    """Return the first message about each state of a task instance, separately for each try. Return
+    with each message the seconds from the message until a status shows the message's state or a
+    later state. For a mapped task, the seconds begin when all instances have reported the state.
     """
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):

@@ -22,16 +22,17 @@ class FakeJobs(StoredObjects[Key]):
     """A store of MLJobs in memory, with the ConfigMaps and Secrets that MLJobs name.
 
     Attributes:
-        reads: How many times an MLJob was read by its key.
-        overtake: How many of the next writes fail with a conflict.
-        fail: The error that every write raises, or None.
+        reads: The total number of reads of a single MLJob (:meth:`get`, :meth:`find`).
+        overtake: How many of the next writes of an MLJob fail with a conflict, as if another client
+            had changed the MLJob.
+        fail: The error that every write of an MLJob raises, or None.
         refuse: Returns whether the API server refuses a status as invalid.
         pruned: The fields of a status that are not stored, as if the CRD did not have them.
         refuse_events: Whether the creation of Events fails.
         data: The data of ConfigMaps and Secrets, by kind and name. The objects exist in every
             namespace.
-        watchers: The queues that get an entry when the ConfigMap or Secret changes, by kind and
-            name.
+        watchers: The queues for each ConfigMap or Secret, by its kind and name. Each of these
+            queues gets an entry when :meth:`put` changes the ConfigMap or Secret.
     """
 
     def __init__(self) -> None:

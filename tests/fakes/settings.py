@@ -6,7 +6,9 @@ from mljob_operator.settings import Settings
 
 
 class FixedSettings(Settings):
-    """The operator's settings, which ignore environment variables."""
+    """Settings of the operator that come only from the constructor's arguments, and not from
+    environment variables.
+    """
 
     @classmethod
     def settings_customise_sources(

@@ -54,7 +54,9 @@ class AirflowRest:
         return {dag["dag_id"]: dag for dag in self._all("/dags", "dags", **query)}
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
-        """Pause or unpause a DAG. Wait up to two minutes for Airflow to parse the DAG's file."""
+        """Pause or unpause a DAG. While Airflow does not know the DAG yet, repeat the request for up
+        to two minutes.
+        """
 
         def patched() -> bool:
             status, body = self.request("PATCH", f"/dags/{dag_id}", {"is_paused": paused})
@@ -71,8 +73,8 @@ class AirflowRest:
     def ended(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Wait until Airflow has stored the end of a run, and return the run.
 
-        Airflow publishes the end of a run before Airflow stores the end. If a run is cleared
-        between these two times, the run keeps its terminal state and never runs again.
+        Airflow sends the event about the end of a run before Airflow stores the end. If a run is
+        cleared between these two times, the run keeps its terminal state and never runs again.
         """
 
         def over() -> dict[str, Any] | None:
@@ -93,8 +95,8 @@ class AirflowRest:
         return self._all(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances", "task_instances")
 
     def end(self, dag_id: str, run_id: str) -> None:
-        """Set a run to failed. Repeat the request, because Airflow refuses the request while the
-        scheduler changes the run.
+        """Set a run to failed. Airflow refuses the request while the scheduler changes the run, so
+        repeat the request until Airflow answers 200, 404 or 409.
         """
         path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
         eventually(

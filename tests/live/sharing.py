@@ -1,8 +1,8 @@
 """Assigns the live tests to the workers of pytest-xdist, which share one stack: ``pytest -m "live
 and not disruptive" -n 4 --dist loadfile``.
 
-One worker runs all tests of a file, and all files that use the same part of Airflow. Tests marked
-``disruptive`` run in another session, without workers.
+All tests of one file run in the same worker. Files whose tests would disturb each other also run in
+the same worker (``TOGETHER``). Tests marked ``disruptive`` run in another session, without workers.
 """
 
 from __future__ import annotations
@@ -56,14 +56,16 @@ wait. The list has one file of unit tests, because these tests wait for processe
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """A scheduler for pytest-xdist in which one worker runs all tests with the same :func:`group`."""
+    """A scheduler for pytest-xdist. Tests with the same :func:`group` run in the same worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)
 
 
 def scheduling(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """Return the scheduler for the hook ``pytest_xdist_make_scheduler``."""
+    """Return the scheduler for the hook ``pytest_xdist_make_scheduler``. Return None without the
+    option ``--dist loadfile``, so that pytest-xdist chooses the scheduler.
+    """
     if config.getoption("dist") != "loadfile":
         return None
     config.option.loadscopereorder = False
@@ -75,7 +77,9 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def own_name(name: str) -> str:
-    """Return a name that no other worker uses: ``name`` followed by the id of this worker."""
+    """Return a name that no other worker uses: ``name`` followed by the id of this worker. Without
+    workers, return ``name``.
+    """
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     return f"{name}-{worker}" if worker else name
 
@@ -89,8 +93,8 @@ def arranged(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def group(nodeid: str) -> str:
-    """Return the name of a test's group, which is the path of a file. One worker runs all tests of
-    a group.
+    """Return the group of a test. The group is the path that ``TOGETHER`` has for the test's file,
+    or else the path of the test's file. All tests of one group run in the same worker.
     """
     file = nodeid.partition("::")[0]
     return TOGETHER.get(file, file)

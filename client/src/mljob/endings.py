@@ -1,5 +1,5 @@
-"""The errors for MLJobs that failed, stalled, were cancelled or deleted, or did not end in time.
-All functions are pure functions of the MLJob's last state.
+"""The errors for MLJobs that failed, stalled, were cancelled or deleted, or did not end while the
+client waited. The functions build the errors from the MLJob's last known state, without requests.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class FailedTask:
 
     Attributes:
         task_id: The id of the task.
-        map_index: The index of the first failed instance of a mapped task, or -1.
+        map_index: The map index of the task's first failed instance. -1 if the task is not mapped,
+            or if the status names no failed instance.
         error: The type and the text of the task's exception, or None.
     """
 
@@ -34,8 +35,9 @@ class FailedTask:
 
 
 def failed_task(job: MLJob) -> FailedTask | None:
-    """Return the failed task in the status, or None. If several tasks have failed, the current task
-    has priority, then the first task.
+    """Return the :class:`FailedTask` for the failed task in the status, or None. If several tasks
+    have failed, choose the task in ``status.currentTask``. If this task has not failed, choose the
+    first failed task in ``status.tasks``.
     """
     listed = job.raw_status.get("tasks")
     tasks = [task for task in listed if isinstance(task, dict)] if isinstance(listed, list) else []
@@ -94,7 +96,9 @@ def deleted(job: MLJob) -> JobDeleted:
 
 
 def timed_out(job: MLJob, seconds: float) -> JobTimeout:
-    """Return the error for an MLJob that did not end in time."""
+    """Return the error for an MLJob that did not end within ``seconds``, the time for which the
+    client waited. The MLJob continues.
+    """
     said = f": {plain(job.message, _MAX_TEXT)}" if job.message else "."
     return JobTimeout(
         f"MLJob {job.namespace}/{job.name} did not end within {seconds:g} seconds, and goes on. "

@@ -24,8 +24,7 @@ def main() -> int:
     """Read the settings, and run the operator until a signal stops it.
 
     Returns:
-        The exit code: 2 if the settings are wrong, 1 if the operator can't run for another reason,
-        otherwise 0.
+        The exit code: 2 if the settings are wrong, 1 after any other error, otherwise 0.
     """
     try:
         settings = Settings()

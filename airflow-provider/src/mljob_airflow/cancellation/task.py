@@ -1,5 +1,5 @@
-"""The task of the DAG ``mljob_cancel``: cancels the runs in the DAG's params, and sends a Kafka
-event about each run.
+"""The task of the DAG ``mljob_cancel``. The task cancels the runs that the params of the current run
+of ``mljob_cancel`` name, and sends a Kafka event about each cancelled run.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ MAX_REASON_LENGTH = 1000
 
 
 def cancel(context: Context) -> dict[str, Any]:
-    """Cancel the runs in the params of this run of ``mljob_cancel``.
+    """Cancel the runs that the params of the current run of ``mljob_cancel`` name.
 
     Args:
         context: Airflow's task context.
 
     Returns:
-        A JSON object with the fields ``mode``, ``reason`` and ``targets``. ``targets`` has the
-        summary of each run.
+        A JSON object with the fields ``mode``, ``reason`` and ``targets``. ``targets`` is a list
+        with the result of :meth:`.Summary.as_dict` for each cancelled run.
 
     Raises:
         AirflowFailException: The params name no run, or have only one of ``dag_id`` and
             ``dag_run_id``.
-        CancellationError: At least one run has not ended, or its state is unknown.
+        CancellationError: At least one of the runs has not ended, or has an unknown state.
     """
     params: Mapping[str, Any] = context["params"]
     try:

@@ -5,8 +5,8 @@ The operator triggers this DAG when a run has to be cancelled, for example becau
 deleted. You can also trigger this DAG in the UI. The task uses Airflow's REST API. The option
 ``[mljob] airflow_conn_id`` names the Airflow Connection for the API (``mljob_airflow`` by default).
 
-The return value of the task has the result of each run. The DAG also sends an event about each run
-to the Kafka topic of ``[mljob] topic``.
+If all runs have ended, the return value of the task has the result of each run. Otherwise the task
+fails. The task also sends an event about each run to the Kafka topic of ``[mljob] topic``.
 
 To use this DAG, put a file with this line into a DAG folder::
 

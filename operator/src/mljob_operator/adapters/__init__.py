@@ -1,6 +1,6 @@
 """The adapters for Airflow, Kubernetes, Kafka, metrics and traces, and the operator's HTTP
 endpoints.
 
-If a request to Airflow or Kubernetes fails, or old events can't be read from Kafka, the adapters
-raise an exception of :mod:`mljob_operator.errors`.
+If a request to Airflow or Kubernetes fails, or the past events of a run can't be read from Kafka,
+the adapters raise an exception of :mod:`mljob_operator.errors`.
 """

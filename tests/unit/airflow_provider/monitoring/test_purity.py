@@ -1,4 +1,4 @@
-"""Only the monitoring modules in ``ADAPTERS`` do I/O or read a clock."""
+"""Monitoring modules do no I/O, log nothing and read no clock, except the modules in ``ADAPTERS``."""
 
 from __future__ import annotations
 

@@ -35,17 +35,19 @@ PROBE_AT_MOST_EVERY = 1.0
 
 
 class AirflowInstanceController:
-    """Updates the adapter, the readiness and the status of each AirflowInstance.
+    """Updates the adapter, the readiness and the status of each AirflowInstance. The adapter sends
+    the requests to the AirflowInstance's Airflow.
 
     Args:
         registry: The registry of all Airflows.
-        store: The AirflowInstances in the Kubernetes API.
+        store: Reads and writes AirflowInstances in the Kubernetes API.
         clock: Returns the current time.
         meter: Records metrics.
-        links: The Kafka connections, by topic.
-        admission: The numbers of active and waiting MLJobs of each Airflow.
-        missing_runs: The runs of MLJobs that Airflow does not have any more.
-        users: Returns the keys of the MLJobs that still need an Airflow, by the Airflow's name.
+        links: The state of the Kafka connection of each topic.
+        admission: Counts the active and the waiting MLJobs of each Airflow.
+        missing_runs: Knows which runs of MLJobs are missing in their Airflow.
+        users: Called with the name of an Airflow. Returns the keys of the MLJobs that still need
+            this Airflow.
         changed: Called when waiting MLJobs may be able to continue.
     """
 
@@ -98,11 +100,19 @@ class AirflowInstanceController:
     # Input
 
     def observe(self, instance: Instance) -> None:
-        """Store the version of an AirflowInstance that the watch has reported. Ignore an old
-        version.
+        """Store the version of an AirflowInstance that the watch has reported. Ignore a version that
+        is not newer than the stored version.
 
-        After a change, request probes of the affected AirflowInstances, and wake the waiting
-        MLJobs.
+        Wake the waiting MLJobs in each of these cases:
+
+        - The AirflowInstance is new. If :meth:`start` was called, also start an asyncio task for the
+          AirflowInstance.
+        - The spec or the annotation ``mljob.dev/is-default-instance`` has changed, or the deletion
+          has begun. Also request an early probe of this AirflowInstance, and of each
+          AirflowInstance whose annotation ``mljob.dev/is-default-instance`` is "true".
+
+        If the annotation ``mljob.dev/accept-vanished-runs`` has changed, request an early probe of
+        this AirflowInstance.
         """
         registered = self._registry.find(instance.name)
         if registered is not None and registered.instance.uid != instance.uid:

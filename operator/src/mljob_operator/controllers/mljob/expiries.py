@@ -1,7 +1,8 @@
 """Wakes finished MLJobs at the end of their time to live (``spec.ttlSecondsAfterFinished``).
 
-A finished MLJob has no worker, only a timer in memory. At the end of the time to live, the MLJob
-gets a new worker, which reads the MLJob again.
+A worker handles one MLJob. A finished MLJob that waits for the end of its time to live has no
+worker, only a timer in memory. At the end of the time to live, the MLJob gets a new worker, which
+reads the MLJob again.
 """
 
 from __future__ import annotations

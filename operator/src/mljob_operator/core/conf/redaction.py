@@ -3,8 +3,8 @@ text.
 
 A hidden text is found as it is, in base64, and in the encodings of JSON, Python's ``repr``, URLs
 and HTML. Some parts of a hidden text are found on their own: lines of at least ``MIN_LINE``
-characters, the password in a URL, and the values in a JSON object. A hidden text that was cut off
-is found if at least its first ``MIN_LENGTH`` characters are left.
+(8) characters, the password in a URL, and the values in a JSON object. A hidden text that was cut
+off is found if at least its first ``MIN_LENGTH`` (4) characters are left.
 
 A hidden text in another form is not found. Examples are a hidden text in the middle of base64 data,
 and a hidden text that is encrypted, reversed, or in upper case.
@@ -149,8 +149,9 @@ class Redaction:
 
     @staticmethod
     def _found(text: str, forms: _Forms, words: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
-        """Yield the start and the end of each hidden text in a text. If the text was cut within a
-        hidden text, the part before the cut counts too.
+        """Yield the start and the end of each place in ``text`` where a hidden text occurs, as it is
+        or encoded. If ``text`` was cut off within a hidden text, the part of the hidden text before
+        the cut is such a place too. Places may overlap.
         """
         begin = forms.begin_in(text)
         for form in begin:
@@ -219,9 +220,9 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """Yield the forms in which a hidden text may occur: the text and its secret parts, each as it
-    is and in each encoding. Only the whole hidden text is encoded in base64. Strings of less than
-    ``MIN_LENGTH`` characters are not encoded.
+    """Yield the forms in which the hidden text ``text`` may occur: the hidden text and its parts
+    (:func:`_secret_parts`), each as it is and in each encoding. Base64 is used only for the whole
+    hidden text. A hidden text or part of less than ``MIN_LENGTH`` (4) characters is not encoded.
     """
     for whole in {text, text.strip()}:
         if len(whole) >= MIN_LENGTH:

@@ -10,7 +10,9 @@ from .attempts import Attempt
 
 @frozen
 class AddFinalizer:
-    """Add the finalizer, so that Kubernetes keeps the MLJob while it has a run."""
+    """Add the operator's finalizer to the MLJob. If somebody deletes the MLJob, Kubernetes then
+    keeps the MLJob until the operator has removed the finalizer.
+    """
 
 
 @frozen
@@ -18,13 +20,16 @@ class CountRuns:
     """Count the runs in Airflow that earlier MLJobs of the same name have started for the same
     spec.
 
-    An MLJob with runPolicy OncePerSpec takes over the newest of these runs.
+    The runs are numbered from 1, so the count is the number of the newest run. An MLJob with
+    runPolicy OncePerSpec takes over this newest run.
     """
 
 
 @frozen
 class ReadUpstreams:
-    """Read from the Kubernetes API the MLJobs whose outputs become part of the conf."""
+    """Read from the Kubernetes API the MLJobs in ``names``. The conf of the next run contains outputs
+    of these MLJobs.
+    """
 
     names: tuple[str, ...]
 
@@ -48,8 +53,8 @@ class TakeOver:
 
 @frozen
 class Store:
-    """Write the status before the next action. After a crash, the status then shows the next
-    operator process what was planned.
+    """Write the MLJob's status before the next action. If the operator crashes later, the next
+    operator process continues from this status.
     """
 
 
@@ -58,8 +63,9 @@ class Submit:
     """Trigger the dag run, or create the backfill.
 
     Attributes:
-        conf_of: The id of an earlier run whose conf the new run gets, or None for the conf of the
-            spec. A new backfill also gets the range of the earlier backfill.
+        conf_of: The run id of an earlier attempt. The new run or backfill gets the conf of the
+            earlier attempt. A new backfill also gets the range of the earlier attempt's backfill.
+            If ``conf_of`` is None, the spec determines the conf and the range.
     """
 
     conf_of: str | None = None
@@ -68,8 +74,9 @@ class Submit:
 @frozen
 class ClearFailed:
     """Clear the failed tasks of a single run, and the tasks that did not run because of the
-    failures, so that Airflow runs all of these tasks again. For a backfill, create another backfill
-    that repeats the failed runs and creates the missing runs.
+    failures, so that Airflow runs all of these tasks again. For a backfill, create another
+    backfill. This backfill repeats the failed runs of the earlier backfill, and creates the runs
+    that the earlier backfill has not created.
     """
 
 
@@ -96,7 +103,9 @@ class ListTasks:
 
 @frozen
 class ReadQuestions:
-    """Ask Airflow for the questions of tasks that await input."""
+    """Ask Airflow for the questions of the run's tasks that wait for a person's input (state
+    awaiting_input).
+    """
 
 
 @frozen
@@ -106,7 +115,9 @@ class TriggerCancellation:
 
 @frozen
 class CheckCancellation:
-    """Ask Airflow whether the cancellation DAG is executing its task."""
+    """Ask Airflow whether a task of the cancellation DAG is cancelling the MLJob's run now. A run
+    of the cancellation DAG that was triggered may still be waiting to start.
+    """
 
 
 @frozen
@@ -119,8 +130,8 @@ class CancelDirectly:
 
 @frozen
 class HandleChildren:
-    """Report, in Events, the active runs that tasks of the cancelled run have started. If
-    ``spec.cancellation.children`` is Cancel, also cancel those runs for which
+    """Report, in Kubernetes Events, the active runs that tasks of the cancelled run have started.
+    If ``spec.cancellation.children`` is Cancel, also cancel those runs for which
     :func:`.may_be_cancelled` returns True.
     """
 

@@ -24,23 +24,29 @@ def is_in_progress(state: State) -> bool:
 
 
 def is_still(state: State) -> bool:
-    """Return whether no known task of the run is in an active state (``ACTIVE_TASK``), for example
-    because the DAG is paused.
+    """Return whether none of the run's known tasks is active, for example because the DAG is paused.
+    The active states (``ACTIVE_TASK``) are running, deferred, awaiting_input, restarting and
+    up_for_reschedule.
     """
     return not any(fact.state in ACTIVE_TASK for fact in state.observed_run.tasks.values())
 
 
 def is_hot(state: State, now: datetime) -> bool:
-    """Return whether the run may change at any moment without an event. The operator asks Airflow
-    about such a run more often than about other runs.
+    """Return whether the run may change at any moment without an event. While an Airflow has such a
+    run, the operator asks this Airflow for recent changes more often.
     """
     at = last_event_at(state)
     return expects_change(state) or (state.current.active and at is not None and has_recent_event(at, now))
 
 
 def expects_change(state: State) -> bool:
-    """Return whether the run is likely to change without an event. This is so if the run is being
-    cancelled, if the operator doesn't know all tasks of the run, or if all known tasks have ended.
+    """Return whether the run is likely to change without an event. The result is False if the
+    newest attempt has no run in Airflow or is over. Otherwise the result is True in each of these
+    cases:
+
+    - The run is being cancelled.
+    - The operator knows the run, but not all tasks of the run.
+    - All known tasks have ended, but the run has not.
     """
     if not state.current.active:
         return False
@@ -60,7 +66,7 @@ def last_event_at(state: State) -> datetime | None:
 
 
 def has_recent_event(at: datetime, now: datetime) -> bool:
-    """Return whether less than ``CHANGE_FOLLOWS_WITHIN`` has passed between ``at`` and ``now``.
-    ``at`` is the time of a backfill's last event.
+    """Return whether less than ``CHANGE_FOLLOWS_WITHIN`` (3 seconds) has passed between ``at``, the
+    time of a backfill's last event, and ``now``.
     """
     return now - at < CHANGE_FOLLOWS_WITHIN

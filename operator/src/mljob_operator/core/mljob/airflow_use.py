@@ -1,5 +1,6 @@
-"""How an MLJob uses its Airflow: whether the operator can reach and needs this Airflow for the
-MLJob, and how the MLJob counts against the limits on active runs.
+"""How an MLJob uses its Airflow: whether the operator can reach this Airflow, whether the operator
+still needs this Airflow for the MLJob, and how the MLJob counts against the limits on the number of
+active runs.
 """
 
 from __future__ import annotations
@@ -14,18 +15,21 @@ def is_lost(state: State) -> bool:
 
 
 def is_reachable(state: State) -> bool:
-    """Return whether the Airflow of the run is configured, and was ready at the last check."""
+    """Return whether the Airflow of the newest attempt's run is configured. Also return False if
+    this Airflow belongs to an AirflowInstance that is not ready.
+    """
     airflow = state.run.airflow
     return state.catalog.knows(airflow) and airflow not in state.catalog.not_ready
 
 
 def needs_airflow(state: State) -> bool:
-    """Return whether the operator may still send requests about the newest attempt's run.
+    """Return whether the operator still needs the Airflow of the newest attempt's run, for requests
+    about this run.
 
     The result is False if the MLJob has no attempt, or does not have the operator's finalizer.
-    Otherwise the result is True in two cases:
+    Otherwise the result is True in each of these cases:
 
-    - The MLJob is finished. The operator may still read the run's tasks and outputs.
+    - The MLJob is finished. The operator may still have to read the run's tasks and outputs.
     - The newest attempt is not over, and its run exists or may exist in Airflow.
     """
     current, presence = state.current, state.presence
@@ -35,8 +39,8 @@ def needs_airflow(state: State) -> bool:
 
 
 def reservation(state: State) -> Reservation | None:
-    """Return the reservation of an MLJob under the limits on active runs, or None. An MLJob has a
-    reservation in each of these cases:
+    """Return the MLJob's :class:`.Reservation`: its claim to one of the active runs that the limits
+    of an Airflow allow. Return None unless one of these conditions is true:
 
     - The MLJob has an active run, or may have an active run.
     - The MLJob can start a run now.
@@ -52,7 +56,8 @@ def reservation(state: State) -> Reservation | None:
 
 
 def active_reservation(state: State) -> Reservation:
-    """Return the reservation of an MLJob for the run of its newest attempt. The run counts as
-    active, even if its submission is still under way.
+    """Return the :class:`.Reservation` of an MLJob for the run of its newest attempt: the claim to
+    one of the active runs that the limits of the run's Airflow allow. The run counts as active,
+    even if the operator is only about to submit the run.
     """
     return state.catalog.reservation(state.run.airflow, state.run.dag_id, active=True)

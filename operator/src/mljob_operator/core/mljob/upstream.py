@@ -1,10 +1,12 @@
 """The MLJobs whose outputs another MLJob uses (``spec.confFrom[].outputsRef``).
 
-As with tasks in Airflow, an MLJob is upstream of the MLJob that uses its outputs. An MLJob that
-waits for outputs has no finalizer, no place in the admission queue and no run.
+As with tasks in Airflow, an MLJob is upstream of the MLJob that uses its outputs. Before its first
+run, an MLJob gets the operator's finalizer and a place in the admission queue only after all its
+upstream MLJobs have succeeded.
 
-If an MLJob is Stalled, all MLJobs downstream of it become Stalled too. The downstream MLJobs
-recover when the first MLJob of the chain is not Stalled any more.
+If an MLJob is Stalled, the MLJobs that wait for its outputs become Stalled too, and so do the
+MLJobs that wait for outputs of those MLJobs, and so on. All of them recover when the first MLJob of
+this chain is not Stalled any more.
 """
 
 from __future__ import annotations
@@ -55,20 +57,20 @@ MLJob. The name and the failure of the first failed MLJob follow.
 
 @frozen
 class Upstream:
-    """An MLJob whose outputs another MLJob uses.
+    """What the operator knows of an MLJob whose outputs another MLJob uses.
 
     Attributes:
         run: The run that succeeded for the current spec, once its outputs are read completely. None
             if there is no such run.
-        outputs: The outputs of that run.
+        outputs: The outputs of ``run``.
         omitted: The entries of ``status.outputsOmitted``.
         failure: Why the MLJob can't succeed without a change, such as "is Failed with reason
             TaskFailed: ...". None if the MLJob has succeeded or may still succeed.
         suspended: Whether the MLJob is suspended.
         deleted: Whether the MLJob has succeeded and was deleted before its outputs were used.
         waits_for: The names of the MLJobs for whose outputs this MLJob waits.
-        has_secrets: Whether the conf of that run contains texts from Secrets. Then ``***`` may
-            replace these texts in the outputs.
+        has_secrets: Whether the conf of ``run`` contains texts from Secrets. If so, ``***`` may
+            stand in place of these texts in ``outputs``.
     """
 
     run: UpstreamRun | None = None
@@ -108,12 +110,13 @@ class Upstream:
 
 @frozen
 class Dependencies:
-    """The upstream MLJobs of an MLJob, and whether the MLJob can start its run.
+    """The MLJobs whose outputs the conf of an MLJob's next run uses (the upstream MLJobs), and
+    whether all these outputs exist.
 
     Attributes:
         names: The names of the upstream MLJobs.
-        unread: Whether at least one of these MLJobs was not read yet.
-        blocker: What prevents the start of the run, or None if all outputs exist.
+        unread: Whether at least one of the upstream MLJobs was not read yet.
+        blocker: Why outputs are missing, or None if all outputs exist.
         runs: The runs whose outputs the conf uses. Empty if there is a blocker.
     """
 
@@ -135,7 +138,8 @@ def upstream_names(spec: MLJobSpec) -> tuple[str, ...]:
 
 
 def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependencies:
-    """Return the upstream MLJobs of an MLJob, and what prevents the start of its run.
+    """Return the :class:`Dependencies` of an MLJob: the MLJobs whose outputs ``job`` uses, and
+    whether all these outputs exist.
 
     Args:
         job: The MLJob.
@@ -198,10 +202,11 @@ _OF_UPSTREAM = re.compile(rf"(MLJob \S+) \(spec\.confFrom\[\d+\]\.outputsRef\) (
 
 
 def _passed_on(message: str) -> str | None:
-    """Return the :attr:`Upstream.failure` of an MLJob that is Stalled because of its own upstream
-    MLJob. Return None if the MLJob is Stalled for another reason.
+    """Return the :attr:`Upstream.failure` of an MLJob that is Stalled because its own upstream MLJob
+    is Stalled. Return None if ``message`` gives another reason.
 
-    The failure names only the first failed MLJob of a chain, so that the text stays short.
+    In a chain of such MLJobs, the failure names only the first MLJob of the chain, which is Stalled
+    for another reason. So the text stays short.
 
     Args:
         message: The message of the MLJob's condition Stalled.
