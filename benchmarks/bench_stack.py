@@ -142,6 +142,8 @@ class BenchStack:
 
         with self.process("mljob_operator", environment) as process:
             wait_for(lambda: ready() or _ended(process), "the operator to be ready", 180)
+            if _ended(process):
+                raise MeasurementError("mljob_operator exited before it was ready")
             yield process
 
     @contextmanager

@@ -47,6 +47,7 @@ class Publisher:
         self._topic = topic
         self._plan = plan
         self.sent = self.undelivered = self.lost = 0
+        self._failures_logged = False
 
     def publish(self, messages: Iterable[Message]) -> None:
         """Send messages, with faults from the plan."""
@@ -85,5 +86,6 @@ class Publisher:
     def _delivered(self, error: KafkaError | None, _: Delivered) -> None:
         if error is not None:
             self.undelivered += 1
-            if self.undelivered == 1:
+            if not self._failures_logged:
+                self._failures_logged = True
                 log.warning("an event did not reach Kafka: %s", error)

@@ -44,6 +44,16 @@ async def test_newest_of_two_defaults_is_used_and_both_report_the_conflict(world
     }
 
 
+async def test_new_default_makes_the_other_default_report_the_conflict_early(world: Platform) -> None:
+    world.instance_objects.annotate("prod", default=True)
+    await world.see_all()
+    prod = world.registry.find("prod")
+    assert prod is not None
+    prod.probe_requested.clear()
+    await world.add_instance("newer", default=True, at="2026-02-01T00:00:00Z")
+    assert prod.probe_requested.is_set()
+
+
 async def test_airflow_of_the_settings_is_the_default_until_an_instance_is() -> None:
     world = World()
     await world.apply()

@@ -120,8 +120,7 @@ class AirflowRuns:
         """Return True if a task of the cancellation DAG is now ending the run ``run_id``, otherwise
         False (:meth:`.RunCanceller.is_cancelling`).
         """
-        # The metrics keep the earlier name of the operation, because dashboards may use it.
-        return await self._run(Work.CANCELLATIONS, "cancellation_runs", self._cancellation.is_cancelling, run_id)
+        return await self._run(Work.CANCELLATIONS, "is_cancelling", self._cancellation.is_cancelling, run_id)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """End a run through the REST API (:meth:`.RunCanceller.cancel`)."""

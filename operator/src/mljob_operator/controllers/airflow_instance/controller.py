@@ -106,7 +106,8 @@ class AirflowInstanceController:
         Wake the waiting MLJobs in each of these cases:
 
         - The AirflowInstance is new. If :meth:`start` was called, also start an asyncio task for the
-          AirflowInstance.
+          AirflowInstance. If the annotation ``mljob.dev/is-default-instance`` is "true", also
+          request an early probe of each AirflowInstance with this annotation.
         - The spec or the annotation ``mljob.dev/is-default-instance`` has changed, or the deletion
           has begun. Also request an early probe of this AirflowInstance, and of each
           AirflowInstance whose annotation ``mljob.dev/is-default-instance`` is "true".
@@ -125,6 +126,8 @@ class AirflowInstanceController:
             self._changed()
             if self._started:
                 self._start_task(registered)
+            if instance.annotated:
+                self._probe_annotated()
             return
         current = registered.instance
         if not instance.newer_than(current):
@@ -134,11 +137,8 @@ class AirflowInstanceController:
             registered.probe_requested.set()
         if has_changed:
             self._changed()
-            # The status of each AirflowInstance with the default annotation names the effective
-            # default, so these statuses may change too.
-            for other in self._registry.instances:
-                if other is registered or other.instance.annotated:
-                    other.probe_requested.set()
+            registered.probe_requested.set()
+            self._probe_annotated()
 
     def observe_deletion(self, name: str, uid: str) -> None:
         """Forget an AirflowInstance that the watch has reported as deleted. If the stored
@@ -153,9 +153,14 @@ class AirflowInstanceController:
         self._meter.airflow_ready(name, None)
         log.info("AirflowInstance %s is gone", name)
         self._changed()
-        for other in self._registry.instances:
-            if other.instance.annotated:
-                other.probe_requested.set()
+        self._probe_annotated()
+
+    def _probe_annotated(self) -> None:
+        # The status of each AirflowInstance with the default annotation names the effective default,
+        # so each of these statuses may change.
+        for registered in self._registry.instances:
+            if registered.instance.annotated:
+                registered.probe_requested.set()
 
     def observe_namespace(self, name: str, labels: Mapping[str, str]) -> None:
         """Store the labels of a namespace that the watch has reported."""
