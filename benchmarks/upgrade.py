@@ -1,9 +1,9 @@
 """Measures a rolling update of the operator's two replicas while MLJobs run. As in the Helm chart's
 Deployment, a new replica is ready before an old replica ends.
 
-While no replica is the leader, no status changes. Therefore the benchmark measures gaps. A gap is
-the time between two successive new statuses. Without an update, gaps are short, because the load is
-high.
+While no replica is the leader, the operator changes no status. Therefore the benchmark measures
+gaps. A gap is the time from a status change of any MLJob until the next status change of any MLJob.
+Outside of the rolling update, gaps are short, because many MLJobs run at the same time.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ class Result:
 
     Attributes:
         jobs: The number of MLJobs.
-        longest_gap: The longest time without a new status, from the start of the update until one
-            second after its end.
-        usual_gap: The longest time without a new status before the update.
-        latencies: For each run, the time from its end in Airflow until the watch receives the
-            MLJob's end.
+        longest_gap: The longest gap that ended during the rolling update or in the second after
+            the update. A gap is the time from a status change of any MLJob until the next status
+            change of any MLJob.
+        usual_gap: The longest gap that ended before the rolling update.
+        latencies: For each run, the time from its end in Airflow until a watch of MLJobs receives
+            the end of the run's MLJob.
         twice: The number of submissions that Airflow answered with 409, because the run existed
             already.
     """
@@ -71,7 +72,8 @@ def measure(bench: BenchStack, rate: float = RATE, seconds: float = SECONDS) -> 
     seconds.
 
     Raises:
-        MeasurementError: An MLJob has not ended in time, or has not exactly one run.
+        MeasurementError: An MLJob has not ended 300 seconds (``PATIENCE``) after the rolling update
+            and the creation of all MLJobs, or an MLJob has no run or several runs.
     """
     names = [f"job-{number:05d}" for number in range(round(rate * seconds))]
     bench.cluster.make_namespace(NAMESPACE)

@@ -96,7 +96,8 @@ class Airflow:
 
     def parts(self) -> list[Component | Step]:
         """Return the parts of Airflow: the step that migrates the database, and the components of
-        the four processes. The four processes start at the same time after the migration.
+        the four processes. The four processes start at the same time, after the migration and after
+        the creation of the Kafka topics.
         """
         return [
             Step("airflow-migration", self._migrate, needs=("database",)),

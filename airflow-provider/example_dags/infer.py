@@ -1,7 +1,8 @@
-"""Predict the digits in a few images with a model of ``select_model`` or ``train_model``. The
-images are in the run's conf. The digits are in the MLJob's ``.status.outputs``.
+"""Predict the digits in up to 100 images, with a model from a run of the DAG ``select_model`` or
+``train_model``. The images are in the conf of this DAG's run. The predicted digits are in the
+MLJob's ``.status.outputs``.
 
-Many runs can be active at the same time. To predict many images in one run, use the DAG
+Many runs can be active at the same time. To predict more than 100 images in one run, use the DAG
 ``predict``.
 """
 

@@ -11,8 +11,8 @@ BUSY, SILENT, PAUSED = "bench_busy", "bench_silent", "bench_paused"
 def benchmark_dags() -> list[Dag]:
     """Return the DAGs of the benchmarks, and the DAG that cancels runs.
 
-    A run of ``bench_busy`` executes five tasks in about two seconds. A run of ``bench_silent``
-    starts, and then reports nothing. The runs of ``bench_paused`` stay queued.
+    A run of ``bench_busy`` executes five tasks in about two seconds. In a run of
+    ``bench_silent``, the first task starts and never ends. Runs of ``bench_paused`` stay queued.
     """
     return [
         Dag(dag_id=BUSY, tasks=FIVE, queued_seconds=0.2, task_seconds=0.35, jitter=0.5),
@@ -23,7 +23,9 @@ def benchmark_dags() -> list[Dag]:
 
 
 def contract_dags() -> list[Dag]:
-    """Return the DAGs of ``tests/contract``. These DAGs behave like the DAGs in ``tests/e2e/dags``."""
+    """Return the DAGs that ``tests/contract`` needs. They imitate the DAGs with the same ids in
+    ``tests/e2e/dags``.
+    """
     return [
         Dag(
             dag_id="parity_params",

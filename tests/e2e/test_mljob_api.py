@@ -113,8 +113,8 @@ def curve(found: list[HistoryEntry]) -> list[tuple[float, float]]:
 
 @pytest.fixture(scope="module")
 def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """A namespace with two MLJobs: ``failing`` has failed, and ``training`` runs until a test
-    creates the file ``go``.
+    """A :class:`Runs` for a namespace with two MLJobs: ``failing`` has failed, and ``training``
+    runs until a test creates the file ``go`` in ``Runs.directory``.
     """
     jobs = new_installation("mljob-api", MLJOB_RUN_ID_PREFIX="mljob").jobs
     directory = tmp_path_factory.mktemp("mljob-api")
@@ -131,8 +131,8 @@ def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pyte
 
 @dataclass(frozen=True)
 class Followed:
-    """What mljob-api returned for the MLJob ``training``. The graph was read in the middle of the
-    run.
+    """What mljob-api returned for the MLJob ``training``: the logs of the tasks ``fit`` (``log``)
+    and ``evaluate`` (``log_of_waiting_task``), all events, and the graph before the end of the run.
     """
 
     log: str
@@ -384,8 +384,9 @@ def test_a_task_that_does_not_exist_is_named(runs: Runs) -> None:
 
 @pytest.fixture(scope="module")
 def forged(runs: Runs, kubectl: Kubectl) -> Iterator[Runs]:
-    """MLJobs in a namespace without an operator. Their forged statuses name the run of the MLJob
-    ``failing``.
+    """A :class:`Runs` for two MLJobs, ``failing`` and ``other``, in a namespace without an
+    operator. Both have a forged status, which names the run of the MLJob ``failing`` in the
+    namespace of the fixture ``runs``.
     """
     namespace = f"forged-{runs.jobs.namespace.rpartition('-')[2]}"
     kubectl("create", "namespace", namespace)

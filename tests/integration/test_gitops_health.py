@@ -205,7 +205,7 @@ TABLE: dict[Scenario, tuple[Phase | None, tuple[str, str, str]]] = {
     deleting_though_finished: (Phase.SUCCEEDED, GOING),
 }
 
-stories = pytest.mark.parametrize("story", TABLE, ids=lambda story: story.__name__.replace("_", "-"))
+scenarios = pytest.mark.parametrize("scenario", TABLE, ids=lambda scenario: scenario.__name__.replace("_", "-"))
 
 
 @pytest.fixture(scope="session")
@@ -245,20 +245,20 @@ def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
     return ask
 
 
-async def told(story: Scenario) -> dict[str, Any]:
-    """Run the scenario ``story``. Return the resulting MLJob."""
+async def job_after(scenario: Scenario) -> dict[str, Any]:
+    """Run ``scenario`` in a new :class:`World`, and return the resulting MLJob."""
     world = World()
     try:
-        await story(world)
+        await scenario(world)
         return deepcopy(world.jobs.objects[KEY])
     finally:
         await world.job_controller.close()
 
 
-@stories
-async def test_each_tool_reports_the_health_of_each_phase(story: Scenario, judge: Callable[..., Verdicts]) -> None:
-    job = await told(story)
-    phase, expected = TABLE[story]
+@scenarios
+async def test_each_tool_reports_the_health_of_each_phase(scenario: Scenario, judge: Callable[..., Verdicts]) -> None:
+    job = await job_after(scenario)
+    phase, expected = TABLE[scenario]
 
     found = judge(job=job)["job"]
 
@@ -271,7 +271,7 @@ def test_scenarios_cover_every_phase() -> None:
 
 
 async def test_argo_cd_shows_the_message_of_the_status(judge: Callable[..., Verdicts]) -> None:
-    jobs = {story.__name__: await told(story) for story in (running, failed, refused, edit_refused)}
+    jobs = {scenario.__name__: await job_after(scenario) for scenario in (running, failed, refused, edit_refused)}
 
     found = judge(**jobs)
 
@@ -281,7 +281,7 @@ async def test_argo_cd_shows_the_message_of_the_status(judge: Callable[..., Verd
 
 
 async def test_argo_cd_hook_that_is_deleted_after_success_counts_as_succeeded(judge: Callable[..., Verdicts]) -> None:
-    job = await told(deleting_though_finished)
+    job = await job_after(deleting_though_finished)
     job["metadata"]["generation"] = job["status"]["observedGeneration"] + 1
     job["metadata"]["finalizers"] = ["argocd.argoproj.io/hook-finalizer"]
 

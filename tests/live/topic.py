@@ -15,7 +15,8 @@ class Told:
     """A message on the event topic.
 
     Attributes:
-        producer: ``OURS`` for the provider's callbacks, or ``AIRFLOWS`` for Airflow's own producer.
+        producer: ``OURS`` if this project's Airflow provider sent the message, or ``AIRFLOWS`` if
+            Airflow's own ``kafka_event_producer`` sent the message.
         event: The kind of event, such as ``task_instance.running``.
         task: Task id and map index. None for an event about the run.
         at: The message's timestamp in Kafka, in seconds since the epoch.

@@ -34,12 +34,13 @@ class Topic:
         self.under_way.append(message)
 
     def arrives(self, index: int, copies: int) -> None:
-        """Remove one message from ``under_way``, and add it to ``log`` once for each copy. Without
-        copies, the message is lost.
+        """Remove one message from ``under_way``, and append the message to ``log`` ``copies``
+        times. With 0 copies, the message is lost. If ``under_way`` is empty, do nothing.
 
         Args:
-            index: Any integer. Modulo the number of messages, it is the position in ``under_way``.
-            copies: The number of copies.
+            index: Any integer. The message has the position ``index`` modulo the length of
+                ``under_way``.
+            copies: How often the broker stores the message.
         """
         if self.under_way:
             message = self.under_way.pop(index % len(self.under_way))
@@ -50,7 +51,7 @@ class Reader:
     """The Kafka consumer of one operator process. All consumers are in the same consumer group.
 
     Attributes:
-        news: An event that is set when there may be messages to read.
+        news: An ``asyncio.Event`` that is set when there may be messages to read.
     """
 
     def __init__(self, topic: Topic, wire: Wire) -> None:
@@ -65,11 +66,13 @@ class Reader:
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Join the consumer group, and get the partition from the other consumers.
+        """Join the consumer group. Then this consumer has the partition, and the other consumers
+        don't have the partition.
 
         Args:
             deliver: Called with the messages that this consumer reads.
-            revoked: Called with the partition when this consumer loses the partition.
+            revoked: Called with a list that contains the partition, at each rebalance of this
+                consumer and each time that another consumer joins the group.
         """
         self._revoked = revoked
         for member in self._topic.members:
@@ -94,8 +97,9 @@ class Reader:
         return self._topic.members[-1:] == [self]
 
     def rebalance(self) -> None:
-        """Lose the partition and get it back. This consumer then reads the messages after the
-        committed offset again.
+        """Lose the partition and get the partition back. This consumer then continues at the
+        committed offset, so it reads uncommitted messages a second time. If no offset was ever
+        committed, it continues at the end of the log.
         """
         self.lose()
         self.gain()

@@ -62,8 +62,9 @@ classes of all DAG bundles, so also the module for git.
 
 
 class PreloadingExecutor(LocalExecutor):
-    """A LocalExecutor that imports the modules of the tasks before it forks the workers. So a task
-    doesn't import these modules again.
+    """A LocalExecutor that imports the modules that tasks use (``MODULES`` and
+    ``OF_NEWER_AIRFLOWS``), and then forks the workers. A task runs in a fork of a worker, so the
+    task doesn't load these modules again.
     """
 
     def start(self) -> None:

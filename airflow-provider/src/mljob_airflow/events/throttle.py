@@ -1,8 +1,10 @@
 """Limits how many progress reports a task sends.
 
-In each interval of :data:`MIN_INTERVAL_SECONDS`, one report is sent. Further reports are merged
-into the next report that is sent. A merged report has the newest progress, and the newest value of
-each metric. When the task ends, the last merged report is sent before the event about the end.
+After a report was sent, reports of the same try are held back for :data:`MIN_INTERVAL_SECONDS`. The
+first report after this time is merged with the reports that were held back, and is sent. A merged
+report has the newest progress and the newest value of each metric, but at most :data:`MAX_METRICS`
+metrics. When the try ends, the reports that are still held back are sent as one merged report,
+before the event about the end.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class _Reported:
 
 class Throttle:
     """Limits the progress reports of each try of a task instance to one in ``min_interval``
-    seconds. Further reports are held back, and merged into the next report.
+    seconds. Further reports are held back, and merged into the next report that is sent.
     """
 
     def __init__(self, min_interval: float = MIN_INTERVAL_SECONDS) -> None:

@@ -122,7 +122,8 @@ class Request:
         return labels_of(self.label or ())
 
     def spec(self) -> dict[str, Any]:
-        """Return the fields of the MLJob's spec that the options set, except the conf.
+        """Return the fields ``type``, ``confFrom``, ``airflowRef`` and ``backoffLimit`` of the
+        MLJob's spec. A field that no option sets is left out.
 
         Raises:
             typer.BadParameter: A text in ``sources`` is invalid.

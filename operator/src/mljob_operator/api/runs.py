@@ -1,7 +1,8 @@
 """Finds the run of an MLJob, and checks that the run belongs to the MLJob.
 
-A user may write another run's id into the MLJob's status. So the run id must contain the namespace
-and the name of the MLJob, and access rules must let the namespace run the DAG.
+A user with write access to the status of an MLJob could write the id of any run into this status.
+So mljob-api shows a run only if the run id contains the MLJob's namespace and name, and an access
+rule lets the namespace run the DAG.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ class Runs:
     async def dag_runs(self, run: ShownRun) -> DagRuns:
         """Return a :class:`DagRuns`, which sends requests to the Airflow that has the run.
 
-        Callers must not reuse the result later, because access rules and credentials may change.
+        Callers must not store the DagRuns for later requests, because access rules and credentials
+        may change.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, or the Airflow does not exist.
@@ -132,9 +134,10 @@ class Runs:
         """Return a :class:`Redaction`, which hides secret values in texts that the run's tasks
         wrote.
 
-        If the run has the MLJob's current spec and the spec names no Secret, nothing is hidden.
-        Otherwise, each value of the run's conf is hidden unless ``spec.conf``, a ConfigMap or
-        another MLJob's output now gives the same value.
+        If the run was started with the MLJob's current spec and this spec names no Secret, nothing
+        is hidden. Otherwise, the present values of ``spec.conf``, the ConfigMaps and the outputs of
+        other MLJobs are merged. A value of the run's conf is hidden unless its key has the same
+        value in this merge.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, Airflow does not have the run,
@@ -163,7 +166,8 @@ class Runs:
 
     @staticmethod
     def _attempt(job: Job, number: int | None) -> tuple[int, str, str]:
-        """Return the number, the run id and the Airflow of an attempt.
+        """Return the number, the run id and the Airflow's name of the attempt with the number
+        ``number``, or of the newest attempt if ``number`` is None.
 
         Raises:
             NoRunYet: The MLJob has no run yet.
@@ -187,8 +191,8 @@ class Runs:
 
 
 def no_run(run: ShownRun) -> Refusal:
-    """Return the error for a run that Airflow does not have: NoRunYet if the run may still
-    appear.
+    """Return the error for a run that Airflow does not have: a :class:`NoRunYet` if Airflow may
+    still get the run, and another :class:`Refusal` otherwise.
     """
     message = f"Airflow has no run {run.key.run_id} of DAG {run.key.dag_id!r}. It is not there yet, or was deleted in Airflow."
     may_come = run.is_current and run.job.status.phase not in TERMINAL_PHASES

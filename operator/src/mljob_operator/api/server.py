@@ -93,7 +93,8 @@ class ApiServer:
         """Serve until ``stop`` is set.
 
         Raises:
-            CannotStart: A port can't be used, or the front proxy can't be identified.
+            CannotStart: A port can't be used, or the front proxy's ConfigMap does not exist or
+                describes no valid front proxy.
         """
         settings = self._settings
         await self._endpoints.start(settings.api_probe_host, settings.api_probe_port)
@@ -125,7 +126,8 @@ class ApiServer:
             await self._close()
 
     async def _read_front_proxy(self) -> None:
-        """Read the front proxy's ConfigMap. Repeat the request until the Kubernetes API answers.
+        """Read the front proxy's ConfigMap. If the request fails, for example because of a missing
+        permission, repeat the request until it succeeds.
 
         Raises:
             NoFrontProxy: The ConfigMap does not exist or describes no valid front proxy.

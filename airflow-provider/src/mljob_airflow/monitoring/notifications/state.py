@@ -1,12 +1,16 @@
 """Remembers the findings that each owner was notified of, and decides which notifications to send
 after a new report.
 
-An owner has one conversation in Slack: a message about all findings, and this message's thread.
+An owner has one current thread in Slack. The first message of the thread has all findings of the
+owner.
 
-- New or more severe findings cause a reply in the thread. The channel shows this reply too.
-- Resolved findings cause a reply in the thread only.
-- While nothing changes, there is no message. After the repeat period (the threshold
-  ``quiet_hours``), a new message with all current findings starts a new thread.
+- A new or more severe finding causes a reply in the thread. The channel shows this reply too.
+- If findings are resolved, and no finding is new or more severe, the owner gets a reply that only
+  the thread shows.
+- If no finding is new, more severe or resolved, the owner gets no message.
+- The repeat period (the threshold ``quiet_hours``) begins with the first message of a thread. If
+  the owner has findings after the end of this period, a new message with all of the owner's
+  findings starts a new thread.
 
 Four rules avoid needless messages:
 
@@ -97,8 +101,8 @@ class NotificationPolicy:
     """The rules that decide when an owner is notified.
 
     Attributes:
-        repeat_after: The time after which an owner with findings gets the next message with all
-            findings.
+        repeat_after: The time from a message with all findings of an owner until the next such
+            message, if the owner then has findings.
         resolved_after: The time for which a finding must be missing in reports to count as
             resolved.
         min_severity: The lowest severity of a finding that causes a notification.
@@ -261,7 +265,9 @@ def after_notification(state: NotificationState, notification: Notification, sen
 
 
 def bounded(state: NotificationState) -> NotificationState:
-    """Return the state with the :data:`MAX_NOTIFIED` findings whose ``last_seen`` is newest."""
+    """Return the state with at most :data:`MAX_NOTIFIED` findings. The findings with the oldest
+    ``last_seen`` are dropped.
+    """
     everything = sorted(
         (
             (finding.last_seen, owner, key)

@@ -1,7 +1,8 @@
 """The base class for writes of MLJobs and AirflowInstances to the Kubernetes API.
 
-Each patch names the resourceVersion of the object. If the object has changed since then, the API
-server refuses the patch with 409. So a patch never undoes the change of another client.
+Each patch contains the resourceVersion that the operator has read last. If the object in the API
+server has another resourceVersion, the API server refuses the patch with 409. So a patch never
+undoes the change of another client.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ class CustomObjects(Generic[T]):
     ) -> T | None:
         """Add or remove the operator's finalizer, set annotations, and return the new version.
 
-        Return None if the object was deleted. The removal of the last finalizer may delete the
-        object.
+        Return None if the object does not exist any more: the object was deleted before, or this
+        call removed the last finalizer of an object that was being deleted.
 
         Raises:
             Conflict: The object has changed.

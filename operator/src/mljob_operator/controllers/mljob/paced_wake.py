@@ -22,7 +22,7 @@ stores fewer statuses per second.
 
 class PacedWake:
     """Wakes MLJobs in batches of at most 100 MLJobs (``BATCH``), with a pause of 0.2 seconds
-    (``PAUSE``) between two batches. All methods run in the event loop's thread.
+    (``PAUSE``) between two batches. Callers must call the methods in the event loop's thread.
 
     Args:
         wake: Wakes one MLJob.
@@ -34,8 +34,9 @@ class PacedWake:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, keys: Iterable[Key]) -> None:
-        """Wake MLJobs in the given order: the first batch now, and the other batches later. MLJobs
-        from earlier calls that were not woken yet come first.
+        """Wake MLJobs in the given order. If MLJobs from earlier calls still wait, the new MLJobs
+        are woken after these. Otherwise, the first batch is woken at once, and the other batches
+        later.
         """
         self._pending.update(dict.fromkeys(keys))
         if self.tasks:
@@ -46,8 +47,8 @@ class PacedWake:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """A list with the asyncio task that wakes the later batches. The list is empty if no MLJob
-        waits.
+        """A list with the asyncio task that wakes the later batches. The list is empty if all
+        MLJobs were woken.
         """
         return [self._task] if self._task is not None and not self._task.done() else []
 

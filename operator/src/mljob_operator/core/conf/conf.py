@@ -60,13 +60,16 @@ class Source:
 def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
     """Merge the sources and ``own`` (``spec.conf``) into one conf.
 
-    Later sources override earlier sources, and ``own`` overrides all sources. A key of a ConfigMap
-    or Secret that ends in ``.json`` has a JSON object as its value, and the fields of this object
-    become keys of the conf. Other keys of the same source override these fields.
+    If a key is in several sources, the conf has the value of the last of these sources. Keys of
+    ``own`` override the same keys of sources.
+
+    A ConfigMap or Secret may have keys with the suffix ``.json``. The value of such a key is a JSON
+    object, and the fields of this object become keys of the conf. Keys without this suffix override
+    the fields from the same ConfigMap or Secret.
 
     Raises:
-        ValueError: The value of a ``.json`` key is not a JSON object, or the object exceeds the
-            limits of a conf.
+        ValueError: The value of a ``.json`` key is not a JSON object, or is larger or nested deeper
+            than a conf may be (``CONF``).
     """
     conf: dict[str, Any] = {}
     for source in sources:
@@ -75,8 +78,8 @@ def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
 
 
 def origins(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Source]:
-    """Return the source of each key of a merged conf. Keys of ``own`` (``spec.conf``) have no
-    entry.
+    """Return, by key, the :class:`Source` that gave a merged conf the key's value. Keys of ``own``
+    (``spec.conf``) have no entry.
 
     Raises:
         ValueError: As for :func:`merged`.
@@ -113,15 +116,16 @@ def secrets(sources: Iterable[Source]) -> set[str]:
 
 
 def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> set[str]:
-    """Return the texts of a run's conf that may have come from a Secret, even if the Secret was
-    changed or deleted after the submission.
+    """Return the strings and numbers in a run's conf that may have come from a Secret. The result
+    does not depend on the Secrets, which may have changed since the submission.
 
     A value of ``conf`` is public if its key has the same value in a merge of the ConfigMaps, the
-    outputs and ``own``, without the Secrets. The result has the texts of all other values.
+    outputs and ``own``, without the Secrets. The result has the strings and numbers in all other
+    values, as text.
 
     Args:
         conf: The conf of the run, as Airflow has it.
-        own: The conf of the spec.
+        own: ``spec.conf``.
         sources: The ConfigMaps, Secrets and outputs of ``spec.confFrom``.
     """
     public: dict[str, Any] = {}
@@ -154,8 +158,9 @@ def unknown_keys(
 
 
 def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
-    """Return whether a conf may have only keys that are params of the DAG. This is so if the schema
-    of at least one param has the key ``ADDITIONAL_PARAMS`` with the value false.
+    """Return whether keys that are not params of the DAG are forbidden in a conf. They are
+    forbidden if the schema of at least one param has the key ``x-mljob-additional-params``
+    (``ADDITIONAL_PARAMS``) with the value false.
     """
     schemas = (param.get("schema") for param in params.values() if isinstance(param, Mapping))
     return any(isinstance(schema, Mapping) and schema.get(ADDITIONAL_PARAMS) is False for schema in schemas)
@@ -169,8 +174,8 @@ def problems(
     the invalid value. The result has at most ``MAX_PROBLEMS`` problems.
 
     Some invalid values are not found, because the operator skips checks that may take too long
-    (:mod:`.param_schemas`). A param that is not in the conf has its default value. Keys that are
-    not params are no problem (see :func:`unknown_keys`).
+    (:mod:`.param_schemas`). For a param that is not in the conf, the default value is checked. Keys
+    that are not params are checked only for NUL characters (see :func:`unknown_keys`).
 
     Args:
         conf: The conf to submit.

@@ -23,13 +23,15 @@ class CurrentAttempt:
         recorded: Whether the stored status describes this attempt. Also True before the first
             attempt. The operator sends requests for an attempt to Airflow only if the attempt is
             recorded.
-        finished: Whether the stored status shows how the MLJob ended.
+        finished: Whether the MLJob has ended, according to the stored status. False if the stored
+            status describes an earlier attempt.
         open: True if the run of the attempt is in Airflow, may be in Airflow, or is about to be
             submitted. False if the attempt is over, and before the first attempt.
         submitted: Whether Airflow has or had a run of the attempt, as far as the operator knows.
         by_clearing: Whether the attempt continues the run of the previous attempt, because tasks of
             this run were cleared or are to be cleared.
-        given_up: Whether the attempt ended without a run, as far as the operator knew at that time.
+        given_up: Whether the attempt has ended, and the operator knew of no run of the attempt when
+            the attempt ended. The run may appear in Airflow later.
         run: The run of the attempt. Before the first attempt, the run that the first attempt would
             have.
     """
@@ -46,7 +48,7 @@ class CurrentAttempt:
 
     @classmethod
     def of(cls, inputs: Inputs) -> CurrentAttempt:
-        """Return the newest attempt of the MLJob in ``inputs``."""
+        """Return the :class:`CurrentAttempt` of the MLJob in ``inputs``."""
         stored, observed_run = inputs.job.status, inputs.observed_run
         recorded_attempt = attempts.current(stored)
         attempt = inputs.transient.attempt or recorded_attempt
@@ -82,8 +84,9 @@ class CurrentAttempt:
 
 
 def first_attempt(inputs: Inputs, newest: int = 0) -> Attempt:
-    """Return the MLJob's first attempt. ``newest`` is the number of the run that the attempt takes
-    over from an earlier MLJob of the same name. If ``newest`` is 0, the attempt gets a new run.
+    """Return the MLJob's first attempt. If ``newest`` is 0, the attempt gets a new run. Otherwise,
+    the attempt takes over a run of a deleted MLJob with the same name, and ``newest`` is the number
+    at the end of this run's id.
     """
     return attempts.next_run(inputs.job, inputs.prefix, 1, airflow=inputs.target, newest=newest)
 
