@@ -150,7 +150,9 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 def _longest_gap(found: Sequence[Observation], begin: float, end: float) -> float:
     times = [one.at for one in found if one.phase is not None]
-    return max((after - before for before, after in pairwise(sorted(times)) if begin <= after <= end), default=0.0)
+    return max(
+        (after - before for before, after in pairwise(sorted(times)) if after >= begin and before <= end), default=0.0
+    )
 
 
 def _latencies(bench: BenchStack, found: Sequence[Observation], names: Sequence[str]) -> list[float]:

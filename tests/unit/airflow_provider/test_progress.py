@@ -159,6 +159,18 @@ def test_the_last_report_goes_with_the_end_of_the_task() -> None:
     assert throttle.take(end) is None
 
 
+def test_metrics_of_the_last_report_are_kept_when_merged_reports_have_too_many() -> None:
+    throttle = Throttle(0.5)
+    throttle.offer(progress(0.1), now=100.0)
+    throttle.offer(progress(0.2, {"loss": 2.0}), now=100.1)
+    throttle.offer(progress(0.3, {f"m{number}": 0.0 for number in range(MAX_METRICS - 1)}), now=100.2)
+    merged = throttle.offer(progress(0.4, {"loss": 1.0, "accuracy": 0.5}), now=100.6)
+    assert merged is not None
+    assert merged.metrics is not None
+    assert len(merged.metrics) == MAX_METRICS
+    assert (merged.metrics["loss"], merged.metrics["accuracy"]) == (1.0, 0.5)
+
+
 def test_the_throttle_is_per_task_instance() -> None:
     throttle = Throttle(0.5)
     throttle.offer(progress(0.1), now=0.0)

@@ -75,7 +75,9 @@ reports = Throttle()
 def _merge(older: TaskEvent | None, newer: TaskEvent) -> TaskEvent:
     if older is None:
         return newer
-    metrics = {**(older.metrics or {}), **(newer.metrics or {})}
+    latest = newer.metrics or {}
+    # A metric that is reported again moves to the end, among the newest metrics.
+    metrics = {name: value for name, value in (older.metrics or {}).items() if name not in latest} | latest
     return newer.model_copy(
         update={
             "progress": older.progress if newer.progress is None else newer.progress,
