@@ -1,6 +1,6 @@
-"""Shows how the costs grow with the number of live MLJobs, in a plot and by an exponent for each
-cost. A live MLJob has an active run. With exponent 1, twice as many MLJobs cost twice as much; with
-exponent 2, four times as much.
+"""Shows how the operator's costs (memory, CPU and time) grow with the number of live MLJobs, in a
+plot and by an exponent for each cost. A live MLJob has an active run. With exponent 1, twice as
+many MLJobs cost twice as much; with exponent 2, four times as much.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ cost.
 
 
 def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:
-    """Return the figures for each number of live MLJobs, and the exponents of the costs. A cost
-    without two positive figures has no exponent.
+    """Return the results for each number of live MLJobs, and the exponents of the costs. A cost has
+    no exponent if it is positive for fewer than two numbers of MLJobs.
     """
     powers = {
         name: exponent({size: cost(result) for size, result in sizes.items()}) for name, (_, cost) in COSTS.items()
@@ -41,8 +41,8 @@ def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:
 
 
 def draw(sizes: Mapping[int, Result], file: Path) -> None:
-    """Write the plot of all costs as SVG, with logarithmic axes. The same figures give the same
-    bytes.
+    """Write the plot of all costs as SVG, with logarithmic axes. Equal results give files with
+    equal bytes.
     """
     mpl.use("agg")
     mpl.rcParams["svg.hashsalt"] = "mljob"

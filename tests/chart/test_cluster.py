@@ -434,8 +434,9 @@ def test_kubernetes_own_roles_include_the_rights_on_mljobs(
 
 @dataclass(frozen=True)
 class ChartCopy:
-    """A copy of the chart with its own CRD for MLJobs, and without the CRD of AirflowInstances.
-    Other tests keep their MLJobs when this CRD changes or is deleted.
+    """A copy of the chart in which the CRD of MLJobs has an API group of its own, and the CRD of
+    AirflowInstances is missing. So a test can change or delete the copy's CRD without an effect on
+    the MLJobs of other tests.
     """
 
     path: Path

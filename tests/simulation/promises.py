@@ -12,11 +12,13 @@ from tests.fakes.jobs import FakeJobs
 
 
 class GuardedJobs(FakeJobs):
-    """A fake store of MLJobs that checks the operator's promises about statuses.
+    """A fake store of MLJobs that checks each status that the operator writes. The status must keep
+    promises, for example that an ended attempt does not become active again.
 
     Attributes:
         broken: Descriptions of the broken promises.
-        handled: All values of ``lastHandledRetry`` in the statuses of an MLJob, by the MLJob's uid.
+        handled: The values that ``lastHandledRetry`` has had in the MLJob's status, by the MLJob's
+            uid.
     """
 
     def __init__(self) -> None:

@@ -14,8 +14,8 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
 def parse_json(content: bytes) -> Any:
-    """Return the parsed value of a JSON text. If the text is nested too deeply for Python, values
-    below :data:`MAX_LEVELS` levels become None.
+    """Return the parsed value of a JSON text. If the text is nested too deeply for Python, objects
+    and lists that are nested deeper than :data:`MAX_LEVELS` levels become None.
 
     Raises:
         ValueError: The text is not JSON.

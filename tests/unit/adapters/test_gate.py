@@ -33,23 +33,23 @@ CHANGES: dict[str, Callable[[Airflow], Awaitable[Any]]] = {
 
 
 @pytest.fixture
-def closed(server: ScriptedAirflow) -> Airflow:
-    """An adapter that refuses all changes, as in a process that is not the leader."""
+def follower(server: ScriptedAirflow) -> Airflow:
+    """The adapter of a process that is not the leader. The adapter refuses all changes."""
     login, _ = logins.split({}, user="mljob", password="right")
     return Airflow("prod", server.url, SilentMeter(), login, prefix="mljob", cancel_dag_id=CANCEL_DAG)
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 async def test_request_that_changes_something_is_not_sent(
-    server: ScriptedAirflow, closed: Airflow, change: Callable[[Airflow], Awaitable[Any]]
+    server: ScriptedAirflow, follower: Airflow, change: Callable[[Airflow], Awaitable[Any]]
 ) -> None:
     with pytest.raises(NotLeading):
-        await change(closed)
+        await change(follower)
     assert set(server.asked) <= READS
-    await closed.close()
+    await follower.close()
 
 
-async def test_reading_and_logging_in_are_allowed(server: ScriptedAirflow, closed: Airflow) -> None:
-    assert (await closed.probe()).version
-    assert await closed.get(*RUN) is not None
-    await closed.close()
+async def test_reading_and_logging_in_are_allowed(server: ScriptedAirflow, follower: Airflow) -> None:
+    assert (await follower.probe()).version
+    assert await follower.get(*RUN) is not None
+    await follower.close()

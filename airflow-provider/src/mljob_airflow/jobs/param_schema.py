@@ -5,8 +5,9 @@ Airflow stores one JSON Schema for each param. Pydantic makes one schema with sh
 the whole model. So this module converts the schema of each field:
 
 - References are resolved in place, so that Airflow's form shows which values are valid. References
-  of recursive models stay, together with their ``$defs``.
-- ``X | None`` becomes ``type: [X, "null"]``, the form that Airflow's UI supports.
+  to recursive models stay, and the schema of the field gets the ``$defs`` of these models.
+- If ``X`` has a single type, the schema of ``X | None`` becomes the schema of ``X`` with
+  ``type: [<type of X>, "null"]``, the form that Airflow's UI supports.
 - The default and the description move from the schema to the :class:`ParamSpec`.
 
 The schemas lack some rules of the model: its validators, rules about several fields, and formats
@@ -133,12 +134,12 @@ def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
 
 
 def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the reason why ``model`` refuses a value, by field name. Errors about several fields
-    together are ignored.
+    """Return the fields whose values ``model`` refuses: the reason by field name. Errors that are
+    about several fields together are ignored.
 
     Args:
         model: The model.
-        values: JSON values by field name. A field without a value is not an error.
+        values: JSON values by field name. Fields without a value are not checked.
     """
     try:
         model.model_validate_json(json.dumps(values))
@@ -179,15 +180,17 @@ def _as_list(kinds: str | list[str]) -> list[str]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Leaves out the titles that pydantic derives from field names. Airflow's form would show these
-    titles instead of the names of the params.
+    """Makes JSON Schemas without the titles that pydantic derives from field names. Airflow's form
+    would show these titles instead of the names of the params.
     """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
     def emit_warning(self, kind: Any, detail: str) -> None:
-        """Ignore the warning. If a default is not JSON, :func:`_default` raises an error."""
+        """Emit no warning. Pydantic warns if a default is not JSON, but :func:`_default` raises an
+        error for such a default.
+        """
 
 
 def _schema_of(model: type[BaseModel]) -> dict[str, Any]:

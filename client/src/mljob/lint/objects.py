@@ -1,4 +1,6 @@
-"""Checks one object of a manifest: its kind, metadata, fields, values and validation rules."""
+"""Checks the kind, the metadata, the fields and the values of one object in a manifest. The checks
+include the validation rules (CEL) in the CRD of the kind.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +139,9 @@ def _levels(value: Any) -> int:
 
 
 def _with_name(schema: dict[str, Any]) -> dict[str, Any]:
-    """Add the field ``metadata.name``, which some validation rules read, to the schema of a CRD."""
+    """Return the schema of a CRD with the added field ``metadata.name``. Some validation rules read
+    this field.
+    """
     metadata = {"type": "object", "properties": {"name": {"type": "string"}}}
     return {**schema, "properties": {**schema["properties"], "metadata": metadata}}
 

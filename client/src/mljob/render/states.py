@@ -1,8 +1,8 @@
-"""The signs of phases and task states. The icon and the word of a sign identify the state. The tone
-only selects a colour.
+"""The signs of phases and task states. A sign is an icon, a word and a tone. The word identifies
+the state. Several states may have the same icon. The tone only selects a colour.
 
 The words of task states are Airflow's names (``airflow.utils.state.TaskInstanceState``) with
-spaces. A task without a state has the words "not started".
+spaces instead of underscores. A task without a state has the words "not started".
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""Reads the events of one run from the topic of events, beginning with the submission of the run.
+"""Reads the events of one run from the Kafka topic of events. The caller gives the time or the
+offsets at which reading begins.
 
-Each reader has its own consumer, without a consumer group, and commits nothing. The consumer reads
-only the partition of the run's key, unless a setting says that events may be in any partition.
+Each KafkaRunHistory has its own consumer. The consumer joins no consumer group, and commits no
+offsets. The consumer reads only the partition of the run's key. With the setting
+``MLJOB_API_EVENTS_IN_ANY_PARTITION``, the consumer reads all partitions.
 
-A call of confluent-kafka's consumer blocks its thread. So the calls run in separate threads, one
-call of a consumer at a time.
+A call of confluent-kafka's consumer blocks the thread of the call. So the calls run in threads
+other than the event loop's thread. Each consumer runs one call at a time.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ class KafkaHistory:
     async def open(
         self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None
     ) -> KafkaRunHistory:
-        """Return a new reader of the messages with a key.
+        """Return a new reader of the messages that have the key ``key``.
 
         Args:
             topic: The topic.
@@ -111,8 +113,8 @@ class KafkaHistory:
         return history
 
     def close(self) -> None:
-        """Cancel the calls that have not begun, and let the threads end after their current calls.
-        Don't wait for the threads.
+        """End the threads in which the readers call their consumers. Calls that have not begun are
+        cancelled. The method does not wait for calls that are running. Open readers are not closed.
         """
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -128,8 +130,8 @@ class KafkaRunHistory:
         config: librdkafka's properties.
         topic: The topic.
         key: The run's key in the messages.
-        threads: The threads for the consumer's calls.
-        ended: Called in the event loop when the consumer is closed.
+        threads: The threads in which this object calls its consumer.
+        ended: Called in the event loop after the consumer was closed.
     """
 
     def __init__(
@@ -156,22 +158,25 @@ class KafkaRunHistory:
         """Whether Kafka may have deleted the first events of the run."""
 
     async def open(self, since: datetime, after: Mapping[int, int] | None, *, any_partition: bool) -> None:
-        """Find the first message to read in each partition.
+        """Make the consumer, and find the first message to read in each partition that is read.
 
         Args:
-            since: As for :meth:`KafkaHistory.open`.
-            after: As for :meth:`KafkaHistory.open`.
-            any_partition: Whether to read all partitions, or only the partition of the key.
+            since: The first message to read has this timestamp or a later one.
+            after: The offset of the first message to read, by partition. Overrides ``since`` for
+                these partitions.
+            any_partition: If True, all partitions are read. If False, only the partition is read
+                that :func:`partition_of` returns for the key.
 
         Raises:
-            KafkaUnavailable: As for :meth:`KafkaHistory.open`, or the reader is closed.
+            KafkaUnavailable: The brokers don't answer or refuse the topic, the topic has more than
+                ``MAX_PARTITIONS`` partitions, or :meth:`close` was called.
         """
         await self._call(self._open, since, after, any_partition)
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Wait at most half a second for messages, and return a batch, which may be empty. The
-        batch has the items that ``convert`` returns for each message of the run. ``convert`` runs
-        in another thread.
+        """Wait at most half a second for messages, and return a :class:`.HistoryBatch`. If messages
+        of the run have arrived, the batch has the items that ``convert`` returns for these
+        messages. Otherwise, the batch is empty. ``convert`` runs in another thread.
 
         Raises:
             KafkaUnavailable: The brokers don't answer or report an error, or the reader is closed.
@@ -179,7 +184,9 @@ class KafkaRunHistory:
         return await self._call(self._read, convert)
 
     def close(self) -> None:
-        """Close the consumer in another thread, without waiting for a call that is running."""
+        """Begin to close the consumer, and return at once. A new thread closes the consumer after
+        the consumer's current call.
+        """
         if self._closing.is_set():
             return
         self._closing.set()

@@ -3,10 +3,10 @@
 Airflow does not store how full a pool was. So this module estimates the occupied slots from the
 start and the end of task instances. The estimate has two errors:
 
-- The estimate is too low for earlier tries, because Airflow's list has only the dates of a task's
-  last try.
-- The estimate is too high for deferred tasks, because a deferred task occupies no slot, unless the
-  pool has ``include_deferred``.
+- The estimate is too low if a task had several tries. Airflow's list of task instances has only the
+  start and the end of the last try, so the slots of earlier tries are not counted.
+- The estimate is too high if a task was deferred. A deferred task counts as if it occupied a slot,
+  but occupies none unless the pool has ``include_deferred``.
 
 Therefore a full pool is a finding only if tasks have also waited for a slot.
 """
@@ -75,9 +75,10 @@ def bottleneck_findings(
 
 
 def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> list[tuple[str, str]]:
-    """Return the tasks that were often retried, as pairs of DAG id and task id. The thresholds
-    ``retry_times`` and ``retry_share`` are the minimum number and the minimum share of the task's
-    instances with more than one try.
+    """Return the tasks that were often retried, as pairs of DAG id and task id.
+
+    At least ``thresholds.retry_times`` instances of such a task had more than one try. The share of
+    these instances among all instances of the task is at least ``thresholds.retry_share``.
     """
     return [
         task
@@ -90,8 +91,8 @@ def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> 
 def bottleneck_tables(
     instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window, links: Links
 ) -> tuple[Table, ...]:
-    """Return three tables with at most :data:`ROWS` rows: the slowest tasks, the pools that were
-    used, and the tasks with the most retries.
+    """Return three tables: the tasks that took the most time in total, the pools that were used,
+    and the tasks with the most retries. Each table has at most :data:`ROWS` rows.
     """
     return (
         _slowest(instances, links),
@@ -101,8 +102,10 @@ def bottleneck_tables(
 
 
 def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window) -> tuple[Series, ...]:
-    """Return charts of the occupied slots over time: a chart for each of the six fullest pools, and
-    a chart for all pools together. If only one pool was used, return only the chart of this pool.
+    """Return charts of the occupied slots over time.
+
+    Each pool that was used has a chart. If more than six pools were used, only the six fullest
+    pools have charts. One more chart shows the sum of all pools, unless exactly one pool was used.
     """
     step = window.seconds / STEPS
     charts = []

@@ -1,5 +1,5 @@
-"""Collects metrics from the successive statuses of an MLJob. The page of the MLJob draws curves
-from these metrics if the run's history can't be read.
+"""Collects metrics from the successive statuses of an MLJob. The web view draws curves from these
+metrics if mljob-api can't send the history of the MLJob's run.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ class StatusReports:
 
     def add(self, job: MLJob, now: datetime) -> list[MetricsReport]:
         """Add a report for each task whose metrics have changed since the last call. Return the
-        last 1,000 reports, the oldest first. A task with invalid metrics gets no report.
+        reports of all calls, the oldest first, but at most the last 1,000. A task with invalid
+        metrics gets no report.
 
         Args:
             job: The MLJob, with its newest status.
             now: The time of the reports if the status has no ``last_event_time``.
 
         Raises:
-            InvalidResource: The stored status does not fit this version's model.
+            InvalidResource: The MLJob's status does not fit the class MLJobStatus.
         """
         status = job.status
         for task in status.tasks or ():

@@ -1,7 +1,7 @@
-"""The summary of an MLJob. From the summary, the view makes the MLJob's row in a list. A summary
-takes about a kilobyte, whatever the size of the MLJob.
+"""The summary of an MLJob. From the summary, the web view makes the MLJob's row in a list.
 
-The view keeps thousands of summaries in memory, but not the MLJobs themselves.
+The web view keeps thousands of summaries in memory, but not the MLJobs themselves. A summary
+usually takes about a kilobyte, because long texts are cut.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ class JobSummary:
     Attributes:
         version: The resourceVersion.
         done: How many task instances have succeeded. For a backfill, how many runs have succeeded.
-            Skipped task instances count as succeeded, unless the run failed. None if the number is
-            not known yet.
+            Skipped and removed task instances count as succeeded, unless the run failed. None if
+            the number is not known yet.
         percent: The progress from 0 to 100, or None if it is unknown.
-        metrics: Names and values of at most 3 metrics, which the last task with metrics reported.
+        metrics: Names and values of at most 3 metrics of one task: the last task in
+            ``status.tasks`` that has metrics.
         trend: The last values of the first metric in ``metrics``, the oldest first, at most 24.
             Values from before the view began to watch the MLJob are missing.
-        error: The error of the task that failed, or an empty text. The text is empty if the MLJob
-            has not failed, or if a retry is requested and has not begun.
+        error: The error of the failed task. Empty if the status has no such error, if the MLJob has
+            not failed, or if a requested retry has not begun.
         is_stalled: Whether the condition Stalled is True.
         retry_waits: Whether the MLJob has succeeded or failed, and a requested retry has not begun.
         searched: Name, namespace, DAG, phase, reason and message in lower case, for searches.
@@ -87,9 +88,11 @@ class JobSummary:
 
     @property
     def needs_words(self) -> bool:
-        """Whether the MLJob's row in a list has a second line, which shows the message. If the
-        MLJob runs or has succeeded, the row needs no message. But the message is shown if the MLJob
-        is stalled, or if a requested retry has not begun.
+        """Whether the MLJob's row in a list has a second line with the message.
+
+        The row has no second line if the message is empty. Otherwise, the row has a second line if
+        the MLJob is stalled, if a requested retry has not begun, or if the phase is Pending,
+        Suspended, Queued, Cancelling, Failed or Cancelled.
         """
         return bool(self.message) and (
             self.is_stalled
@@ -151,8 +154,8 @@ def summary_of(item: dict[str, Any], before: JobSummary | None = None) -> JobSum
 
     Args:
         item: The MLJob as JSON.
-        before: The summary of the MLJob's previous version, or None. If the first metric is still
-            the same metric, the new summary's ``trend`` continues the previous ``trend``.
+        before: The summary of the MLJob's previous version, or None. If the first metric of both
+            summaries has the same name, the new ``trend`` continues the ``trend`` of ``before``.
     """
     metadata, spec, status = (mapping_of(item.get(part)) for part in ("metadata", "spec", "status"))
     phase, task_id = text_of(status.get("phase"), 40), text_of(status.get("currentTask"), 250)

@@ -1,8 +1,9 @@
 """The texts by which Airflow says that a requested object does not exist.
 
 The status 404 alone proves nothing, because a proxy without a backend answers with 404 too. The
-proof is Airflow's own text with the ids of the request. If a later Airflow changes a text, requests
-for missing objects fail. The error quotes the new text, which must then be added here.
+proof is Airflow's own text, most often with the ids of the request. If a later Airflow changes a
+text, a request for a missing object raises AirflowUnreadable instead of :class:`.Absent`. The error
+quotes the new text, which must then be added to this module.
 
 Source: ``airflow/api_fastapi`` of Airflow 3.1.0, 3.1.8, 3.2.2 and 3.3.2. The docstring below each
 constant names the file and the function in Airflow.
@@ -20,8 +21,8 @@ class Absence:
     """The texts by which Airflow says that the object of a request does not exist.
 
     Args:
-        texts: The texts. Each id is a name in braces, for example ``{dag_id}``.
-        ids: The ids of the request, by name.
+        texts: The texts. A name in braces, for example ``{dag_id}``, stands for an id.
+        ids: The ids of the request, by the names in the braces.
     """
 
     def __init__(self, *texts: str, ids: Mapping[str, str] | None = None) -> None:
@@ -33,8 +34,8 @@ class Absence:
         return Absence(*self.texts, ids=ids)
 
     def proved_by(self, detail: str) -> bool:
-        """Return whether ``detail``, the text of a 404 answer, equals one of the texts with the ids
-        of the request. The case of the words is ignored, but not the case of the ids.
+        """Return whether ``detail``, the text of a 404 answer, is one of the texts with the ids of
+        the request in place of the braces. Upper and lower case may differ, except in the ids.
         """
         return any(re.fullmatch(self._pattern(text), detail) for text in self.texts)
 

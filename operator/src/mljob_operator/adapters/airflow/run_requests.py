@@ -142,9 +142,9 @@ class RunRequests:
         """Clear the failed tasks of an ended run, so that Airflow runs them again
         (``POST /dags/{dag_id}/dagRuns/{run_id}/clear``).
 
-        A run that has not ended is not cleared. A run that was queued at or after ``since``
-        (Airflow's clock) is not cleared either, because an earlier request has cleared it.
-        :meth:`.DagRuns.clear_failed` describes the arguments.
+        A run that has not ended is not cleared. A run that was last queued at ``since`` or later
+        counts as cleared, and is not cleared again. :meth:`.DagRuns.clear_failed` describes the
+        arguments.
 
         Returns:
             The state of the run after this call, or None if the run does not exist.
@@ -223,7 +223,7 @@ class RunRequests:
 
     def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
         """Return the unanswered human-in-the-loop questions of the run's tasks, by task id and map
-        index. The result is empty if the operator may not read the questions.
+        index. The result is empty if Airflow forbids the operator to read the questions.
 
         Request: ``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, all
         pages.

@@ -21,12 +21,12 @@ class SingleFlight(Generic[T]):
         self._under_way: Future[T] | None = None
 
     def do(self, work: Callable[[], T]) -> T:
-        """Call ``work`` and return its result. If another thread is already in this method, wait
-        for that thread and return the same result instead.
+        """Call ``work`` and return its result. If a call of another thread is running in this
+        SingleFlight, don't call ``work``, but wait for that call and return its result.
 
         Raises:
-            Exception: The exception of the called function. Each waiting thread raises its own
-                copy.
+            Exception: The exception of the called function. Each waiting thread raises a copy of
+                the exception.
         """
         with self._lock:
             flight, begins = self._under_way, self._under_way is None

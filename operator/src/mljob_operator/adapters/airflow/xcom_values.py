@@ -24,12 +24,12 @@ _STORED = re.compile(r"[a-z][a-z0-9+.-]*://.*/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-
 
 
 def plain(value: Any) -> Any:
-    """Convert a stored value to plain JSON. A text that contains JSON is parsed first. Any other
-    text is returned unchanged.
+    """Convert a stored value to plain JSON. If the value is a JSON text, the text is parsed first.
+    Any other text is returned unchanged.
 
     Tuples and sets become lists, and ``datetime`` objects become texts in ISO 8601. Objects of
     other classes become the data that Airflow has stored for them. Values that are nested deeper
-    than ``MAX_LEVELS`` levels are not converted.
+    than ``MAX_LEVELS`` levels stay as they are.
     """
     if isinstance(value, str):
         try:
@@ -42,8 +42,8 @@ def plain(value: Any) -> Any:
 
 
 def stored_elsewhere(value: Any, dag_id: str, run_id: str, task_id: str) -> bool:
-    """Return whether the value of a task's XCom looks like a path in an object store. The object
-    store then has the actual value.
+    """Return whether ``value``, the value of a task's XCom, looks like the URL of a file that
+    Airflow has written for this task to an object store. Then the file has the actual value.
     """
     folder = f"/{dag_id}/{run_id}/{task_id}/"
     return isinstance(value, str) and folder in value and _STORED.fullmatch(value) is not None

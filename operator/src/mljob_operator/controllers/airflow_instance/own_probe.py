@@ -48,7 +48,9 @@ class OwnProbe:
             await asyncio.sleep(INTERVAL)
 
     async def probe(self) -> None:
-        """Probe the Airflow once, and update the metric. The log shows only changes."""
+        """Probe the Airflow once, and update the metric. Log a problem of the Airflow only when the
+        problem begins, changes or ends.
+        """
         problem = ""
         try:
             await self._airflow.probe()

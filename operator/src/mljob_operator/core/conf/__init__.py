@@ -1,6 +1,7 @@
 """The conf of a run.
 
-- :mod:`.conf`: merges the conf from ConfigMaps, Secrets, outputs of other MLJobs and the spec.
+- :mod:`.conf`: merges the conf from the spec of the MLJob, from ConfigMaps and Secrets, and from
+  the outputs of other MLJobs.
 - :mod:`.param_schemas`: checks the conf against the params of the DAG.
-- :mod:`.redaction`: hides texts that came from Secrets.
+- :mod:`.redaction`: replaces texts that came from Secrets with ``***``.
 """

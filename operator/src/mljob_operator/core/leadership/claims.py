@@ -1,8 +1,8 @@
 """The claims of an operator, and the check whether two operators may run side by side. An operator
 claims the MLJobs that it manages, the prefix of its dag run ids, and its Kafka consumer group.
 
-An operator writes its claims into an annotation of its Lease, where other operators in the
-namespace read them.
+An operator writes its claims into an annotation of its Lease. Other operators whose Leases are in
+the same namespace read this annotation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes the entries of a task's log as lines of text, for terminals.
+"""Converts the entries of a task's log into lines of text for terminals.
 
 A task can write anything: control characters that move the cursor of a terminal, values from
 Secrets, or texts of any length. Control characters are removed before values from Secrets are
@@ -79,11 +79,11 @@ class LogEntry:
     """One entry of a task's log, as Airflow's REST API returns it.
 
     Attributes:
-        value: The entry as JSON: an object with ``event``, ``timestamp`` and other fields, or a
-            string.
-        size: The number of bytes of the entry in Airflow's answer.
-        is_whole: Whether ``value`` is the whole entry. If not, ``value`` is the beginning of the
-            entry.
+        value: The entry as a JSON value: an object with ``event``, ``timestamp`` and other fields,
+            or a string.
+        size: The number of bytes of the whole entry in Airflow's answer.
+        is_whole: Whether ``value`` has the whole entry. If not, the entry was too large, and
+            ``value`` has only the beginning of the entry.
     """
 
     value: Any
@@ -157,8 +157,8 @@ def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
 
 
 def plain_lines(text: str, redaction: Redaction) -> Iterator[str]:
-    """Yield the lines of a text, without control characters and without values from Secrets. In a
-    line of more than ``MAX_LINE`` characters, a remark replaces the rest.
+    """Yield the lines of a text, without control characters and without values from Secrets. A
+    line of more than ``MAX_LINE`` characters is cut, and a remark at its end says so.
     """
     text = whole(_without_controls(text))
     while text:

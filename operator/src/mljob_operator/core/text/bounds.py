@@ -1,8 +1,8 @@
 """Limits for the depth and the size of a JSON value.
 
-The operator checks these limits before it calls a function that recurses into the value. The
-Kubernetes API server stores objects that are nested 10,000 levels deep (the limit of Go's
-``encoding/json``), but Python's functions fail at about 1,000 levels and pydantic at 255.
+The operator checks the depth before it calls a function that recurses into the value. The
+Kubernetes API server stores objects with up to 10,000 levels (the limit of Go's ``encoding/json``),
+but Python's recursive functions fail at about 1,000 levels and pydantic at 255.
 """
 
 from __future__ import annotations
