@@ -1,8 +1,9 @@
 """Measures the live view under load: 2,000 MLJobs, of which 100 change each second.
 
 The benchmark measures the first paint of the list in Chromium, the time from a watch event to the
-changed row, and the memory of one replica with 50 viewers. A floor is measured for comparison: the
-time that a plain client of the watch needs to parse an event.
+changed row, and the memory of one replica of the view with 50 viewers. For comparison, the
+benchmark also measures the floor: the time from a watch event until a plain client of the watch has
+parsed the event.
 
 The API server is simulated (:mod:`benchmarks.view_source`). A real API server on the same two cores
 can't send 100 events a second to each of 50 viewers.
@@ -60,7 +61,8 @@ class Plan:
         jobs: The number of MLJobs.
         moves: The number of changes per second.
         viewers: The number of viewers who look at the list at the same time.
-        seconds: The duration of each part of the benchmark that measures changes.
+        seconds: The duration of one measurement of changes, in seconds. The measurement with a
+            plain client takes half of this time.
     """
 
     jobs: int = 2_000
@@ -71,19 +73,21 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Times in milliseconds, and memory in MiB.
+    """Times in milliseconds, and memory in MiB. The time for an event begins when the simulated API
+    server creates the event.
 
     Attributes:
-        first_paint_ms: The times until the first paint of the list in Chromium. The second page is
-            faster, because the view has listed all MLJobs for the first page.
+        first_paint_ms: The times until the first paint of the list in Chromium, for two pages of
+            one viewer. The view lists all MLJobs for the first page, so the second page is faster.
         page_bytes: The compressed size of the list's HTML.
-        shown_ms: For each event, the time until Chromium shows the changed row to a single viewer.
-        crowded_ms: The same times with all viewers, who have the same identity.
+        shown_ms: For each event, the time until Chromium shows the changed row, with one viewer.
+        crowded_ms: As ``shown_ms``, with all viewers. All viewers have the same identity.
         floor_ms: For each event, the time until a plain client of the watch has parsed the event.
-        one_mib: The view's memory with one viewer.
-        same_mib: The view's memory with all viewers, who have the same identity.
-        all_mib: The view's memory with all viewers, who have different identities and namespaces.
-        cpu_ms: The view's CPU time for an event, with one viewer.
+        one_mib: The view's memory with one viewer, who has two pages open.
+        same_mib: The view's memory with all viewers. All viewers have the same identity.
+        all_mib: The view's memory with all viewers. The viewers have different identities. Each
+            viewer except the first looks at one namespace.
+        cpu_ms: The view's CPU time for an event, with one viewer, who has two pages open.
     """
 
     first_paint_ms: tuple[float, float]

@@ -64,9 +64,10 @@ def used(path: Path) -> Iterator[None]:
 
 @contextmanager
 def unused(path: Path) -> Iterator[bool]:
-    """Yield True if this `with` block is the only running block of `used` or `unused` for this
-    file, in all processes. Otherwise, yield False. If True was yielded, callers of `used` for this
-    file wait until this `with` block ends.
+    """Try once to get an exclusive lock on a file for the `with` block, without waiting. Yield True
+    if the file is now locked. Callers of `used` for this file then wait until the block ends.
+
+    Yield False if a block of `used`, or another block of `unused`, has locked the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:

@@ -152,7 +152,7 @@ class Scheduler:
         heapq.heappush(self._due, (time.monotonic() + pause, next(self._order), run, generation, life))
 
     def life(self, run: Run) -> Life:
-        """Advance a run to its end. Yield the seconds to wait before each next step."""
+        """Advance a run step by step. Yield the seconds to wait before each next step."""
         dag = self._store.dags[run.dag_id]
         chance = random.Random(f"{self._seed} {run.dag_id} {run.run_id} {run.generation}")  # noqa: S311 - no secret
 

@@ -86,8 +86,8 @@ class Cluster:
         }
 
     def as_service_account(self, namespace: str, name: str, kubeconfig: Path) -> Cluster:
-        """Return a ``Cluster`` that runs kubectl and helm as the ServiceAccount. Write a token
-        of the ServiceAccount to the file ``kubeconfig``.
+        """Write a kubeconfig with a token of the ServiceAccount to the file ``kubeconfig``. Return
+        a ``Cluster`` that uses this kubeconfig.
         """
         config = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
         token = self.kubectl("create", "token", name, f"--namespace={namespace}").strip()

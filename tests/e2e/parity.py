@@ -57,8 +57,8 @@ def status_says(status: Object) -> dict[str, Any]:
 
 
 def differences(status: Object, airflow: AirflowRest) -> dict[str, str]:
-    """Wait until the MLJob's run has ended in Airflow. Return the fields that differ between the
-    status and Airflow, with both values as a text.
+    """Wait until the MLJob's run has ended in Airflow. Compare the fields of the MLJob's status
+    with Airflow's data. For each field that differs, the result has a text with both values.
     """
     told, truth = _flat(status_says(status)), _flat(airflow_says(airflow, status["dagId"], status["dagRunId"]))
     return {

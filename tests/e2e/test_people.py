@@ -22,7 +22,7 @@ LABEL = "people_label"
 
 @pytest.fixture(scope="module")
 def seen(with_kafka: Installation) -> Iterator[Watch]:
-    """A watch that began before the MLJobs were created."""
+    """A watch of the MLJobs that begins before the fixture ``jobs`` creates MLJobs."""
     with with_kafka.jobs.watch() as watch:
         yield watch
 

@@ -55,8 +55,8 @@ class KubernetesApi(LoopbackServer):
 
     Attributes:
         objects: The objects of each list, by the path of the list. Leases are not included.
-        refuse: Gets the path and the query of a request. Returns the answer, or None for the usual
-            answer.
+        refuse: Called with the path and the query of a request. Returns an answer that replaces the
+            usual answer, or None.
         lists: The path and the query of every list request, except for lists of Leases.
         watches: The path of every watch request, except for watches of Leases.
     """

@@ -63,7 +63,7 @@ def _die() -> NoReturn:
     raise AssertionError("a killed process goes on")
 
 
-def die(when: str, call: str) -> None:
+def die_at(when: str, call: str) -> None:
     """Prepare this process to kill itself at a call. ``when`` is ``before`` or ``after``, and
     ``call`` is a key of ``CALLS``.
     """
@@ -87,8 +87,9 @@ def die(when: str, call: str) -> None:
 
 
 def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
-    """Wrap ``method``, which commits offsets. The process dies at the first commit after the
-    operator has stored the status of a running run.
+    """Return a function that replaces ``method``, which commits offsets. The first commit after the
+    operator has stored the status of a running run kills the process, before or after the commit
+    as ``when`` says.
     """
     stored = False
     write_status = Jobs.write_status
@@ -114,5 +115,5 @@ def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
 
 
 if __name__ == "__main__":
-    die(sys.argv[1], sys.argv[2])
+    die_at(sys.argv[1], sys.argv[2])
     sys.exit(main())

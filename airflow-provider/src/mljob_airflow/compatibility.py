@@ -75,7 +75,8 @@ def read_dag_files(path: Path) -> Any:
     """Read a DAG file or a folder of DAG files. Return Airflow's ``DagBag``, whose
     ``import_errors`` has the error of each file that Airflow can't import.
 
-    As in Airflow's DAG processor, the folder is added to ``sys.path``.
+    Like Airflow's DAG processor, this function adds the folder, or the file's folder, to
+    ``sys.path``.
     """
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     try:

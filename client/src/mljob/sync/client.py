@@ -1,5 +1,5 @@
 # Generated from mljob.aio by client/generate.py.
-"""The client, which submits, finds, sweeps and compares MLJobs."""
+"""The client, which submits, finds, watches and compares MLJobs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections of the client's transport."""
         self.transport.close()
 
     def submit(
@@ -171,25 +171,26 @@ class Client:
         labels: Mapping[str, str] | None = None,
         **spec: Any,
     ) -> list[Job]:
-        """Create an MLJob for each point of a grid, and return the handles of all MLJobs of the
-        sweep. A point is one combination of values of the params.
+        """Create an MLJob for each point of a grid, and return the handle of each point's MLJob. A
+        point is one combination of values of the params.
 
         The label ``mljob.dev/sweep`` of each MLJob is the sweep's name. The annotation
-        ``mljob.dev/sweep-point`` has the values of the point. A second call with the same sweep
-        creates only the MLJobs that are missing.
+        ``mljob.dev/sweep-point`` has the values of the point. A second call with the same
+        arguments creates only the MLJobs that are missing, but returns all handles.
 
         Args:
             dag_id: The id of the Airflow DAG to run.
             grid: A list of values for each param, by the param's name. Or a list of points, which
                 are dicts of params. At most 500 points.
             name: The name of the sweep: at most 63 lower-case letters, digits and single hyphens.
-            conf: The conf that all points share. The params of a point override its keys.
+            conf: The conf that all points share. If a param of a point has the name of a key in
+                this conf, the point's value is used.
             namespace: The namespace. Default: the client's.
             labels: Labels in addition to ``mljob.dev/sweep``.
             **spec: Other fields of the spec, as in :meth:`submit`.
 
         Raises:
-            AlreadyExists: An MLJob with the name of a point exists, and has another DAG, conf or
+            AlreadyExists: The MLJob of a point exists already, and has another DAG, conf or
                 sweep, or is being deleted.
             Invalid: The grid or a field has a wrong value. If the client finds the mistake, no
                 MLJob is created. If the API server refuses an MLJob, the MLJobs that were created
@@ -219,7 +220,8 @@ class Client:
         less_is_better: bool | None = None,
         namespace: str | None = None,
     ) -> Comparison:
-        """Compare the params, outputs and last metrics of MLJobs. The best MLJob comes first.
+        """Return a :class:`~mljob.compare.Comparison` of MLJobs: the params that differ, the
+        outputs and the last metrics. The best MLJob is in the first row.
 
         Args:
             selector: A label selector, such as ``mljob.dev/sweep=lr``; or the names or handles of

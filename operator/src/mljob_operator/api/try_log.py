@@ -54,7 +54,7 @@ class TryLog:
         dag_runs: Returns the :class:`.DagRuns` that sends requests to the try's Airflow.
         of: The try.
         redaction: Hides secret values in texts.
-        output: The body of the response, which limits the number of bytes.
+        output: The body of the response to the client, with a maximum number of bytes.
         turn: Limits the number of concurrent requests for logs.
     """
 
@@ -83,14 +83,14 @@ class TryLog:
 
     async def pump(self, sink: Sink) -> bool:
         """Read the new lines, and pass the lines to ``sink``. Return False if Airflow has no log of
-        the try.
+        the try, otherwise True.
 
-        If Airflow fails after the response has begun, the method sets ``is_behind`` to True. The
-        caller then calls the method again.
+        If Airflow fails after the response to the client has begun, this method returns True and
+        sets :attr:`is_behind`. The caller must then call this method again.
 
         Raises:
-            OperatorError: Airflow fails before the response has begun, or has failed for longer
-                than ``PATIENCE`` seconds.
+            OperatorError: Airflow fails before the response to the client has begun, or has failed
+                for longer than ``PATIENCE`` seconds.
         """
         self.is_behind = True
         try:

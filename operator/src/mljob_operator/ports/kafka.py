@@ -1,5 +1,5 @@
-"""The protocol classes for reading Kafka topics, and for sending unreadable messages to the
-dead-letter topic.
+"""The interfaces for reading Kafka topics, and for sending unreadable messages to the dead-letter
+topic. An interface is a subclass of ``typing.Protocol``.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Link:
     Attributes:
         connected: Whether the operator is connected to the brokers.
         brokers: The configured addresses of the brokers, separated by commas.
-        problem: Why the operator is not connected. None if the operator is connected, or has lost
-            the connection only a short time ago.
+        problem: Why the operator is not connected. None if the operator is connected, or has been
+            without a connection for only a short time.
     """
 
     connected: bool
@@ -57,7 +57,8 @@ class EventSource(Protocol):
 
         Args:
             deliver: Receives messages in the order in which they were read.
-            revoked: Receives the partitions that this member no longer reads.
+            revoked: Receives the partitions that this member has just lost, for example because
+                another member of the group gets them.
         """
         ...
 
@@ -80,7 +81,7 @@ class EventSource(Protocol):
         ...
 
     async def close(self) -> None:
-        """Leave the consumer group."""
+        """Stop reading, and leave the consumer group."""
         ...
 
 
@@ -129,14 +130,14 @@ class History(Protocol):
     """Opens readers of the events of single runs."""
 
     async def open(self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None) -> RunHistory:
-        """Open a reader of the messages with a key.
+        """Return a new reader of the messages with a key.
 
         Args:
             topic: The topic.
             key: The key of the messages.
-            since: The earliest timestamp of the messages.
-            after: Offsets by partition. A partition in this mapping is read from its offset,
-                whatever ``since`` is.
+            since: The first message to read has this timestamp or a later one.
+            after: The offset of the first message to read, by partition. For these partitions,
+                ``since`` is ignored.
 
         Raises:
             TooManyReaders: As many readers are open as the settings allow, and no reader was closed

@@ -1,5 +1,5 @@
-"""Names the MLJobs that a finding affects. The names come from run ids, so MLJobs of type Backfill
-are not named.
+"""Names the MLJobs that a finding affects. The names come from run ids. The run ids of a backfill
+don't contain the MLJob's name, so MLJobs of type Backfill are not named.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def finding_fields(
         detail: The end of the text in the field ``detail``. The names of the MLJobs come first.
         numbers: The numbers of the finding. The number of MLJobs, if any, is added under the key
             ``mljobs``.
-        lead: The words before the names of the MLJobs. Default: ``MLJob``, or a text such as
-            ``3 MLJobs``.
+        lead: The words before the names of the MLJobs. Default: ``MLJob`` for one MLJob, and a text
+            such as ``3 MLJobs`` for several MLJobs.
     """
     names = list(dict.fromkeys(name for run_id in run_ids if (name := mljob_name(run_id))))
     if not names:

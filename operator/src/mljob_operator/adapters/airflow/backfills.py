@@ -76,8 +76,8 @@ class AirflowBackfills:
         return await self._run(Work.SUBMISSIONS, "create_backfill", self._create, dag_id, marker, request)
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the newest backfill that the operator created for this DAG, run id and attempt, or
-        None. If ``attempt`` is None, every attempt matches.
+        """Return the DAG's newest backfill whose marker has this run id and attempt, or None if
+        there is no such backfill. If ``attempt`` is None, the marker may have any attempt.
 
         Request: ``GET /backfills?dag_id=``, all pages.
         """
@@ -100,9 +100,9 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_runs", ask)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return for how many dates Airflow created no run of the backfill, because a scheduled run
-        or a run of another backfill already had the date. ``members`` is the number of the
-        backfill's runs.
+        """Return the number of dates in the backfill's range for which Airflow created no run of
+        the backfill, because a scheduled run or a run of another backfill already had the date.
+        ``members`` is the number of the backfill's runs.
 
         Request: ``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=&run_type=``.
         """
@@ -190,9 +190,9 @@ class AirflowBackfills:
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 
     def _active_backfill(self, dag_id: str, marker: Marker) -> Backfill:
-        """Return the DAG's backfill in progress, after Airflow has refused to create another
-        backfill (409). The backfill in progress must have the marker ``marker``. This marker shows
-        that an earlier request of the operator created the backfill, but got no answer.
+        """Return the DAG's backfill in progress, if its marker is equal to ``marker``. An equal
+        marker shows that an earlier request of the operator created the backfill, but got no
+        answer. This method is called after Airflow has refused to create another backfill (409).
 
         Raises:
             BackfillActive: The backfill in progress has another marker, or ended after Airflow's
@@ -263,7 +263,7 @@ def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
-    """Return the backfill run in ``row``, or None if another program created the backfill."""
+    """Return the backfill run in ``row``, or None if the run's conf has no valid marker."""
     marker = _marker(row, "conf")
     if marker is None:
         return None

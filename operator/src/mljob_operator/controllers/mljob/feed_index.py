@@ -1,7 +1,7 @@
 """An index of the unfinished MLJobs for the readers of the change feeds. A change feed is an
 Airflow's list of recent changes. A reader requests the list every few seconds.
 
-The index is updated when an MLJob changes, so an answer needs no search through all MLJobs.
+The index is updated when an MLJob changes, so the readers need not search all MLJobs.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ class _Entry:
         is_backfill: Whether ``run`` is a backfill.
         over: Whether the run has ended.
         unread: Whether the operator does not know all tasks of the run yet. For a backfill, whether
-            Airflow has not created the backfill's runs yet.
+            the operator does not know yet that Airflow has created the attempt's runs.
         missed: Whether Airflow's last answer was that the run does not exist.
         hot: Whether the run may change at any moment without a Kafka event.
-        last_event_at: When the last Kafka event of a run in the backfill was read.
-        halts: Whether the change feed's reader must ask Airflow whether the run's DAG schedules
-            tasks.
-        still: Whether no task of the run is active.
+        last_event_at: When the last Kafka event of a run in the backfill was read. None if there
+            was no such event, or if ``run`` is not a backfill.
+        needs_halt_check: Whether the change feed's reader must check for this MLJob whether the
+            run's DAG schedules tasks.
+        still: Whether no known task of the run is active.
         halt: The last observed reason why the run's DAG schedules no tasks. None if the DAG
             schedules tasks.
     """
@@ -47,7 +48,7 @@ class _Entry:
     missed: bool
     hot: bool
     last_event_at: datetime | None
-    halts: bool
+    needs_halt_check: bool
     still: bool
     halt: Halt | None
 
@@ -64,7 +65,7 @@ class _Entry:
             missed=observed_run.missed_at is not None,
             hot=expects_change(state),
             last_event_at=last_event_at(state),
-            halts=is_in_progress(state) or halt is not None,
+            needs_halt_check=is_in_progress(state) or halt is not None,
             still=is_still(state),
             halt=halt,
         )
@@ -72,7 +73,8 @@ class _Entry:
 
 @dataclass(slots=True)
 class DagRunsOfJobs:
-    """The MLJobs for which the reader of the change feed asks whether one DAG schedules tasks.
+    """The MLJobs whose workers are told whether one DAG schedules tasks. The reader of the change
+    feed checks the DAG.
 
     Attributes:
         by_halt: The MLJobs by halt. A halt is the last observed reason why the DAG schedules no
@@ -95,13 +97,14 @@ class FollowedRuns:
         backfills: The MLJob of each backfill with an active attempt.
         in_progress: The run or backfill of each MLJob with an active attempt, without runs and
             backfills that have ended.
-        unread: The MLJobs with an active attempt whose run has tasks that the operator does not
-            know yet, or whose backfill has no runs yet.
+        unread: The MLJobs with an active attempt whose run or backfill is not completely known: the
+            operator does not know all tasks of the run yet, or does not know yet that Airflow has
+            created the backfill's runs for the attempt.
         missed: The MLJobs whose run does not exist, according to Airflow's last answer.
         hot: The MLJobs whose run may change at any moment without a Kafka event.
         events: When the last Kafka event of each active backfill was read, by MLJob. :meth:`is_hot`
             removes old times.
-        dags: By DAG id, the MLJobs for which the reader asks whether the DAG schedules tasks.
+        dags: By DAG id, the MLJobs whose workers are told whether the DAG schedules tasks.
     """
 
     runs: dict[Key, RunKey] = field(default_factory=dict)
@@ -135,7 +138,7 @@ class FollowedRuns:
         return sorted(key for before, keys in dag.by_halt.items() if before not in skipped for key in keys)
 
     def add(self, key: Key, entry: _Entry) -> None:
-        """Add an MLJob to each attribute that applies to its entry."""
+        """Add an MLJob to each attribute whose condition the MLJob's entry meets."""
         run = self.runs[key] = entry.run
         if entry.active:
             if entry.is_backfill:
@@ -152,7 +155,7 @@ class FollowedRuns:
             self.missed.add(key)
         if entry.hot:
             self.hot.add(key)
-        if entry.halts:
+        if entry.needs_halt_check:
             dag = self.dags.setdefault(run.dag_id, DagRunsOfJobs())
             dag.by_halt[entry.halt].add(key)
             if not entry.still:
@@ -167,7 +170,7 @@ class FollowedRuns:
         self.events.pop(key, None)
         for keys in (self.unread, self.missed, self.hot):
             keys.discard(key)
-        if (dag := self.dags.get(entry.run.dag_id)) is None or not entry.halts:
+        if (dag := self.dags.get(entry.run.dag_id)) is None or not entry.needs_halt_check:
             return
         dag.by_halt[entry.halt].discard(key)
         if not dag.by_halt[entry.halt]:
