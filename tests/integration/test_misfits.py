@@ -1,4 +1,4 @@
-"""An MLJob that no operator can run does not affect other MLJobs."""
+"""An MLJob whose conf is nested too deeply does not affect other MLJobs."""
 
 from __future__ import annotations
 

@@ -42,8 +42,9 @@ class HttpGateway(LoopbackServer):
         tls: The gateway's TLS context, or None for plain HTTP.
         prefix: The gateway's path, such as ``/airflow``. Requests to other paths get a 404.
         guard: Checks the headers of each request, and returns an error response or None.
-        most_rows: The maximum ``limit`` of a request, as Airflow's ``[api] maximum_page_limit``.
-            Greater values are replaced.
+        most_rows: The maximum of the query parameter ``limit``, or None for no maximum. The gateway
+            replaces a greater value with this maximum, as Airflow does with
+            ``[api] maximum_page_limit``.
         latency: Seconds of delay for each request.
 
     Attributes:

@@ -13,12 +13,14 @@ INK, PALE, CHOSEN = "#444", "#bbb", "#0a7d55"
 
 
 def comparison(scores: Mapping[str, Sequence[float]], chosen: str, curve: Sequence[tuple[int, float]]) -> str:
-    """Return the plot as an SVG document.
+    """Return an SVG document with the accuracy of each candidate model and the learning curve of the
+    chosen candidate.
 
     Args:
         scores: The accuracy of each candidate in each fold, from 0 to 1.
         chosen: The name of the chosen candidate.
-        curve: Pairs of the number of training rows and the accuracy, fewest rows first.
+        curve: The learning curve: pairs of a number of training rows and the accuracy with these
+            rows, fewest rows first.
     """
     wide = WIDTH - LEFT - RIGHT
     values = [*(value for row in scores.values() for value in row), *(value for _, value in curve)]

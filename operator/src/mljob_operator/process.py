@@ -1,4 +1,5 @@
-"""A process of the operator: the HTTP endpoints, the heartbeat, and the election of the leader.
+"""A process of the operator: its HTTP endpoints, its part in the election of the leader, and a
+heartbeat, which shows whether the event loop is blocked.
 
 A term is a period for which the process is the leader. Each term has a new :class:`.Operator`.
 """
@@ -33,7 +34,7 @@ STUCK_AFTER = 30.0
 
 
 async def run(settings: Settings) -> None:
-    """Run the operator until a signal tells it to end.
+    """Run a :class:`Process` until a signal tells the process to end, or until kopf ends by itself.
 
     Raises:
         CannotStart: One of these causes:
@@ -52,7 +53,8 @@ async def run(settings: Settings) -> None:
 
 
 class Process:
-    """Competes for the Lease, and runs an :class:`.Operator` in each term.
+    """A process of the operator. While the process holds the operator's Lease, it runs an
+    :class:`.Operator`.
 
     Args:
         settings: The operator's settings.
@@ -73,8 +75,9 @@ class Process:
         self._last_beat = time.monotonic()
 
     async def run(self) -> None:
-        """Compete for the Lease, and run an :class:`.Operator` in each term. Return when a signal
-        tells the process to end, or when kopf ends by itself.
+        """Compete for the operator's Lease. Each time this process gets the Lease, run a new
+        :class:`.Operator` until the process loses the Lease. Return when a signal tells the process
+        to end, or when kopf ends by itself.
 
         Raises:
             CannotStart: One of these causes:
@@ -98,8 +101,8 @@ class Process:
         await self._endpoints.start(self._settings.http_host, self._settings.http_port)
 
     async def close(self) -> None:
-        """Stop the endpoints and close the connections, even if :meth:`listen` has failed or was
-        not called.
+        """Stop the HTTP endpoints, and close the connections for the Lease and for traces. This
+        method also works if :meth:`listen` has failed or was not called.
         """
         self._stop.set()
         if self._heartbeat is not None:
@@ -112,7 +115,8 @@ class Process:
             await self._traces.close()
 
     async def make_operator(self, term: Term) -> Operator:
-        """Return a new :class:`.Operator` for a term.
+        """Return a new :class:`.Operator` for ``term``, a period for which this process is the
+        leader.
 
         Raises:
             CannotStart: The operator finds no valid configuration for the Kubernetes API.

@@ -137,8 +137,9 @@ class Summary:
     """
 
     def note(self, error: object) -> bool:
-        """Add an error, and return whether the error is new. After :data:`MAX_ERRORS` errors, no
-        error is added.
+        """Add ``error`` to the errors, and return True. If the errors already contain ``error``,
+        return False instead. If there are already :data:`MAX_ERRORS` errors, a new error is not
+        added, but the function still returns True.
         """
         text = _short(error)
         new = text not in self.errors
@@ -152,7 +153,9 @@ class Summary:
         self.errors = [*self.errors[: MAX_ERRORS - 1], _short(error)]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the summary as a JSON object, for the task's XCom."""
+        """Return the summary without ``conf`` as a JSON object, for the XCom of the task that cancels
+        the run.
+        """
         return {
             "dag_id": self.target.dag_id,
             "dag_run_id": self.target.dag_run_id,
@@ -167,8 +170,15 @@ class Summary:
 
 @dataclass(frozen=True)
 class Timing:
-    """The maximum time of each step of a cancellation, in seconds. ``poll`` is the pause between
-    two requests.
+    """The times of a cancellation, in seconds.
+
+    Attributes:
+        fail: The maximum time for the rounds of requests that set task instances to failed.
+        teardown: The maximum time for the teardown tasks to end.
+        verify: The maximum time for the run to end after the run was set to failed.
+        poll: The pause before the states of the run and its task instances are read again.
+        clock: Returns the current time. Tests replace this function.
+        sleep: Waits for a number of seconds. Tests replace this function.
     """
 
     fail: float = FAIL_SECONDS
@@ -229,8 +239,9 @@ def cancel_run(
 ) -> Summary:
     """Cancel a run, and return the :class:`Summary` of the cancellation.
 
-    The function raises no errors. If an error occurs, the summary has the outcome ``not_over``, and
-    the summary's last error is the cause.
+    The function catches every exception. After an exception, the summary has the outcome
+    ``not_over``, and the summary's last error is the exception. Other errors in the summary, for
+    example for a task instance that Airflow did not find, don't change the outcome.
 
     Args:
         runs: The requests to Airflow.

@@ -1,5 +1,5 @@
-"""Helps a task to wait for a file that the run of another MLJob writes. So a user can create both
-MLJobs together.
+"""Helps a sensor in the run of one MLJob to wait for a file that the run of another MLJob writes. So
+a user can create the two MLJobs at the same time.
 
 Use a ``poke_interval`` of at least ten seconds. If a loop of the scheduler takes longer than the
 ``poke_interval``, the scheduler of Airflow 3.3 queues the sensor again too early, and then sets the

@@ -1,7 +1,8 @@
 """Sends requests to the Kubernetes API server with the credentials of one person.
 
-A failed request is sent again if the API server can't have acted on it, or if sending it twice has
-the same effect as sending it once.
+After a temporary failure, a request is sent again if the API server can't have acted on the
+request, or if sending the request twice has the same effect as sending it once. Requests for
+streams are not sent again.
 """
 
 from __future__ import annotations
@@ -81,12 +82,13 @@ class AsyncTransport:
             params: The query.
             body: An object to send as JSON.
             content_type: The type of the body.
-            repeatable: Whether sending the request twice has the same effect as sending it once.
-                Other requests are not sent again if the API server may have received them. Default:
-                True for GET, else False.
-            tries: The maximum number of times that the request is sent.
+            repeatable: Whether sending the request twice has the same effect as sending it once. If
+                False, the request is sent again only if the API server can't have acted on it.
+                Default: True for GET, else False.
+            tries: The maximum number of attempts. If the API server refuses the credentials (401)
+                and there are new credentials, one attempt sends the request twice.
             deadline: The time at which the caller stops waiting, on the clock of
-                ``time.monotonic()``, or None.
+                ``time.monotonic()``, or None. After this time, no further attempt begins.
 
         Raises:
             ApiError: The API server refused the request, did not answer, or sent an answer that is

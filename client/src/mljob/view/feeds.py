@@ -1,5 +1,6 @@
-"""The sources of the view's pages. A source is data that pages read and that a background task
-updates. A feed is a source with the objects of a Kubernetes watch.
+"""The sources of the live view, which shows MLJobs in a browser. A source is data that the view's
+pages read and that a background task updates. A feed is a source with the objects of a Kubernetes
+watch.
 
 All open pages of a person share the person's sources. No source is shared between persons, because
 the API server decides what each person may see.
@@ -216,11 +217,12 @@ class Feeds:
         the source ended with an error at least :data:`REFUSAL_SECONDS` ago, call ``make`` for a new
         source. The page must call :meth:`release` later.
 
-        If the person already has :data:`MAX_FEEDS` sources, the source that has been unused for
-        longest is ended.
+        If there is no source with this name, and the person already has :data:`MAX_FEEDS` sources,
+        end the source that has been unused for longest.
 
         Raises:
-            TooManyFeeds: The person has :data:`MAX_FEEDS` sources, and open pages use all of them.
+            TooManyFeeds: There is no source with this name, the person already has
+                :data:`MAX_FEEDS` sources, and open pages use all of them.
         """
         if name not in self._feeds:
             await self._make_room()

@@ -17,10 +17,12 @@ from ...ports import JobStore
 async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, reads_secrets: bool) -> set[str]:
     """Return the texts in a run's conf that may be from a Secret.
 
-    The function merges the present values in ``spec.conf``, the ConfigMaps and the outputs of other
-    MLJobs. A value of the run's conf is public if the same key has the same value in the merged
-    conf. The result has the texts in all other values. If ``reads_secrets`` is true, the result
-    also has all present values of the Secrets.
+    The function reads the ConfigMaps and the outputs of other MLJobs that ``spec.confFrom`` names,
+    and merges their current values with ``spec.conf``. A top-level key of the run's conf is public
+    if the merged conf has the same value for this key. The result has all strings and numbers in
+    the values of the other keys, as texts. If ``reads_secrets`` is true, the result also has all
+    current values of the Secrets that ``spec.confFrom`` names, and each string and number in the
+    JSON of their ``.json`` keys.
 
     Args:
         jobs: Reads the objects of ``spec.confFrom``.
@@ -36,7 +38,6 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
 
 
 async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIterator[Source]:
-    """Yield the ConfigMaps, Secrets and outputs of ``spec.confFrom`` that can be read now."""
     for reference in job.spec.conf_from:
         source: Source | None = None
         try:

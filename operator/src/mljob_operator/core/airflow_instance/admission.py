@@ -5,12 +5,13 @@ An MLJob that wants to submit a run makes a reservation, and waits until the que
 An admitted MLJob counts against the limits until the operator knows that its run has ended or does
 not exist.
 
-An MLJob has the priority of its access rule. MLJobs with a higher priority are admitted first. If
-priority and access rule are equal, namespaces take turns, and each namespace begins with its oldest
-MLJob. If one access rule has reached its limit, MLJobs of other rules are still admitted.
+An MLJob has the priority of its access rule. MLJobs with a higher priority are admitted first.
+Among MLJobs of the same priority, the pairs of a namespace and an access rule take turns. Each turn
+admits the oldest MLJob of one pair. If one access rule has reached its limit, MLJobs of other rules
+are still admitted.
 
 After a restart, the operator rebuilds the queue from the statuses of all MLJobs. The turns are not
-in the statuses, so the namespace with the oldest MLJob has the first turn again.
+in the statuses, so in each priority the pair with the oldest MLJob has the first turn again.
 
 Sources: Kueue for the terms reservation and admission; round robin, as in fair queuing (Nagle, RFC
 970), for the turns.
@@ -38,10 +39,12 @@ class Reservation:
 
     Attributes:
         airflow: The name of the Airflow.
-        rule: The index of the MLJob's access rule, or None if no rule matches.
-        priority: The priority of the access rule.
-        active: Whether the MLJob has, or may have, a run in the Airflow. If not, the MLJob wants to
-            submit a run.
+        rule: The index of the MLJob's access rule in the rules of the Airflow, or None if no rule
+            matches.
+        priority: The priority of the access rule, or 0 if no rule matches.
+        active: True if the MLJob has an active run in the Airflow, or may have an active run
+            because the result of a submission is not known yet. False if the MLJob wants to submit
+            a run.
     """
 
     airflow: str
@@ -68,7 +71,10 @@ class Limits:
 
 
 class AdmissionQueue:
-    """The reservations of all MLJobs in all Airflows."""
+    """The MLJobs that wait for admission, which is the permission to submit a run, and the MLJobs
+    that were admitted and count against the limits on active runs. The queue has the MLJobs of all
+    Airflows. Each MLJob in the queue has one :class:`Reservation`.
+    """
 
     def __init__(self) -> None:
         self._reservations: dict[Key, tuple[Reservation, QueueKey]] = {}
@@ -108,15 +114,15 @@ class AdmissionQueue:
             del self._airflows[reservation.airflow]
 
     def release_waiting(self, key: Key) -> None:
-        """Remove the reservation of an MLJob, unless the MLJob has, or may have, a run. Another
-        MLJob can then be admitted instead.
+        """Remove the reservation of an MLJob if :attr:`Reservation.active` is False. If this MLJob
+        was admitted already, another MLJob can now be admitted instead.
         """
         if (stored := self._reservations.get(key)) is not None and not stored[0].active:
             self.release(key)
 
     def is_admitted(self, key: Key, airflow: str) -> bool:
-        """Return whether an MLJob is admitted to an Airflow. An MLJob that has, or may have, a run
-        in this Airflow is also admitted.
+        """Return whether an MLJob is admitted to an Airflow. An MLJob that has, or may have, an
+        active run in this Airflow counts as admitted.
         """
         reservations = self._airflows.get(airflow)
         return reservations is not None and key in reservations.admitted
@@ -143,7 +149,7 @@ class AdmissionQueue:
         return [name for name, airflow in self._airflows.items() if airflow.waiting]
 
     def active(self, airflow: str) -> int:
-        """Return how many MLJobs have, or may have, a run in an Airflow."""
+        """Return how many MLJobs have, or may have, an active run in an Airflow."""
         return self._active[airflow]
 
     def waiting(self, airflow: str) -> int:
@@ -205,13 +211,13 @@ class _AirflowReservations:
 
 
 class _PriorityQueue:
-    """The MLJobs of one priority that wait for admission to one Airflow. Namespaces take turns,
-    separately for each access rule.
+    """The MLJobs of one priority that wait for admission to one Airflow. The pairs of a namespace
+    and an access rule take turns, in an order. The first pair has the next turn. A pair whose
+    access rule has reached its limit is skipped.
 
-    After the admission of an MLJob, its namespace goes to the end of the order. A namespace that is
-    new in the queue enters the order just before the namespace of the last admission. If several
-    namespaces have entered since the last admission, the namespace with the oldest MLJob comes
-    first.
+    After the admission of an MLJob, the MLJob's pair goes to the end of the order. A new pair
+    enters the order just before the pair of the most recent admission. If several pairs have
+    entered since that admission, the pair with the oldest MLJob comes first.
     """
 
     def __init__(self) -> None:

@@ -1,5 +1,5 @@
-"""Functions that return whether the operator still has to act for an MLJob, and whether a user has
-requested a retry.
+"""Functions that return whether the operator has nothing left to do for an MLJob, and whether a
+retry that a user has requested is still to be carried out.
 """
 
 from __future__ import annotations
@@ -20,16 +20,21 @@ def is_retryable(job: Job) -> bool:
 
 
 def wants_retry(job: Job) -> bool:
-    """Return whether a user has requested a retry that the operator has not carried out yet
-    (``status.lastHandledRetry``) and can carry out now (:func:`is_retryable`).
+    """Return whether a user has requested a retry that the operator has not begun yet, and that the
+    operator can carry out now (:func:`is_retryable`). ``status.lastHandledRetry`` has the last
+    request for which the operator has begun a retry.
     """
     return is_retryable(job) and job.retry_request not in (None, job.status.last_handled_retry)
 
 
 def is_done(job: Job) -> bool:
-    """Return whether the operator has nothing left to do for an MLJob. The MLJob must have
-    finished, and must have no finalizer. Unless the MLJob is being deleted, the status must
-    describe the current spec, and no retry may be requested.
+    """Return whether the operator has nothing left to do for an MLJob. The result is True if all of
+    these conditions are met:
+
+    - The MLJob has finished.
+    - The MLJob does not have the operator's finalizer.
+    - The MLJob is being deleted, or both of these are true: the status describes the current spec,
+      and :func:`wants_retry` returns False.
     """
     seen = job.status.observed_generation == job.generation and not wants_retry(job)
     return job.status.phase in TERMINAL_PHASES and not job.has_finalizer and (seen or job.deleting)
