@@ -358,6 +358,13 @@ def test_the_errors_of_a_summary_are_bounded() -> None:
     assert {len(error) for error in summary.errors} == {MAX_ERROR_LENGTH}
 
 
+def test_error_beyond_the_limit_is_not_logged_again_in_each_round() -> None:
+    summary = Summary(Target("train", "run"))
+    assert [summary.note(f"error {number}") for number in range(MAX_ERRORS)] == [True] * MAX_ERRORS
+    assert not summary.note("error 0")
+    assert not summary.note("one more")
+
+
 def test_a_batch_has_one_rank_and_starts_with_tasks_that_do_not_run() -> None:
     instances = [
         TaskInstance("b", -1, None),

@@ -137,15 +137,14 @@ class Summary:
     """
 
     def note(self, error: object) -> bool:
-        """Add ``error`` to the errors, and return True. If the errors already contain ``error``,
-        return False instead. If there are already :data:`MAX_ERRORS` errors, a new error is not
-        added, but the function still returns True.
+        """Add ``error`` to the errors, and return True. If the errors already contain ``error``, or
+        there are already :data:`MAX_ERRORS` errors, return False instead.
         """
         text = _short(error)
-        new = text not in self.errors
-        if new and len(self.errors) < MAX_ERRORS:
-            self.errors.append(text)
-        return new
+        if text in self.errors or len(self.errors) >= MAX_ERRORS:
+            return False
+        self.errors.append(text)
+        return True
 
     def give_up(self, error: object) -> None:
         """Set the outcome to ``not_over``, with ``error`` as the last error."""
