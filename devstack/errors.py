@@ -1,6 +1,4 @@
-"""Errors that stop a command of the stack. Each message says what is missing or wrong, and what a
-person can do.
-"""
+"""Errors that stop a command of the development stack (``python -m devstack``)."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ from pathlib import Path
 
 
 class StackError(Exception):
-    """The stack can't continue. The message is printed without a traceback."""
+    """The command can't continue. ``python -m devstack`` prints the message without a traceback."""
 
 
 class MissingToolError(StackError):

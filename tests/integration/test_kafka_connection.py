@@ -35,8 +35,8 @@ LOGIN = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 
 
 class Certificates:
-    """Writes the certificate files of a broker and of the operator. Each of two CAs can sign the
-    operator's certificate.
+    """Writes the certificate files of a broker and of the operator. There are two CAs for the
+    operator's certificate: ``first`` and ``second``.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -48,7 +48,9 @@ class Certificates:
         self.trust(self.first)
 
     def trust(self, authority: Authority) -> None:
-        """Let the broker admit only clients of this CA, from the next start of the broker."""
+        """Let the broker admit only clients with a certificate from this CA. This takes effect when
+        the broker starts the next time.
+        """
         (self.directory / "clients.pem").write_bytes(authority.certificate)
 
     def issue(self, authority: Authority) -> None:
@@ -132,8 +134,8 @@ class Reader:
         await until(arrives, "messages arrive", lambda: self.links)
 
     async def commits(self) -> None:
-        """Wait until the consumer has committed an offset. Otherwise the next consumer would begin
-        at the end of the topic.
+        """Wait until the consumer has committed an offset. The next consumer of the group then
+        begins at this offset, and not at the end of the topic.
         """
         asked = ConsumerGroupTopicPartitions(self.topic)
 

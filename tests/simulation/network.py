@@ -52,11 +52,12 @@ class When(StrEnum):
 
 @dataclass
 class Stray:
-    """A request that may still arrive, although its process no longer waits for the response.
+    """A delayed request. A test may still deliver the request to the server. The process that sent
+    the request gets no response.
 
     Attributes:
         effect: Executes the request on the server.
-        since: The virtual time in seconds at which the process stopped waiting.
+        since: The virtual time in seconds at which the delay began.
         until: The virtual time in seconds from which a test may drop the request.
     """
 
@@ -72,9 +73,9 @@ class Network:
 
     Attributes:
         down: The servers that don't answer.
-        faults: The faults of the next requests to each server, in order. None lets a request
-            succeed.
-        strays: Requests that may still arrive, although no process waits for their response.
+        faults: For each server, the faults of the next requests in order. An entry None means a
+            request without a fault.
+        strays: The delayed requests that a test may still deliver.
     """
 
     down: set[str] = field(default_factory=set)
@@ -141,7 +142,7 @@ class Wire:
         await self.running.wait()
         if self._gate is not None and name not in READS:
             self._gate.check()
-        if self.last(When.BEFORE):
+        if self._counted_and_dies(When.BEFORE):
             await self._if_alive()
         network = self._network
         if self.dies_at == (self.calls, When.AMID):
@@ -179,14 +180,16 @@ class Wire:
 
     def at_once(self, effect: Callable[[], None]) -> None:
         """Send a request without waiting for its response. A dead process sends nothing."""
-        if self.dead or self.last(When.BEFORE):
+        if self.dead or self._counted_and_dies(When.BEFORE):
             return
         effect()
         if self.dies_at == (self.calls, When.AFTER):
             self._end()
 
-    def last(self, when: When) -> bool:
-        """Count a request. Return whether the process dies at this request."""
+    def _counted_and_dies(self, when: When) -> bool:
+        """Count a request. If ``dies_at`` has the number of this request and the moment ``when``,
+        end the process and return True. Otherwise return False.
+        """
         self.calls += 1
         if self.dies_at == (self.calls, when):
             self._end()
@@ -211,7 +214,7 @@ def _unavailable(to: str, message: str, *, outcome_unknown: bool) -> Exception:
 
 class WiredAirflow:
     """A connection to a fake Airflow through a :class:`Wire`. As in the real adapter,
-    ``observed_at`` in a response is the time of the request.
+    ``observed_at`` in a response is the time just before the request, on the operator's clock.
     """
 
     def __init__(self, airflow: Any, wire: Wire, operators_clock: Clock, airflows_clock: Clock) -> None:

@@ -1,8 +1,8 @@
 """Two hundred MLJobs run the example DAGs at the same time. The test cancels or deletes a quarter
 of them at random moments.
 
-At the end, each status must agree with Airflow, and no run, process or finalizer may be left. The
-test also measures what share of the total time of all MLJobs the operator takes.
+At the end, each status must agree with Airflow. No unfinished run, no process of a task and no
+finalizer may be left. The test also measures which share of the MLJobs' time the operator takes.
 
 ``make soak`` runs the test, and takes most of an hour on two cores. ``MLJOB_SOAK_JOBS`` sets the
 number of MLJobs, and ``MLJOB_SOAK_SEED`` sets the random seed. Only a test of 200 MLJobs writes
@@ -91,15 +91,15 @@ class Life:
 
 @dataclass
 class Victim:
-    """The planned cancellation of an MLJob.
+    """The plan to cancel or delete an MLJob.
 
     Attributes:
         way: ``delete`` for ``kubectl delete``, or ``cancel`` for ``spec.cancel``.
-        waits_for_run: Whether the delay begins when the MLJob is running. Otherwise the delay
-            begins when the MLJob is created.
-        delay: The delay in seconds.
-        asked: The time of the cancellation in seconds since the epoch, or 0 before the
-            cancellation.
+        waits_for_run: Whether ``delay`` begins when the MLJob is running, or has ended without
+            being seen running. If False, ``delay`` begins when the MLJob is created.
+        delay: How many seconds later the test cancels or deletes the MLJob.
+        asked: When the test cancelled or deleted the MLJob, in seconds since the epoch. 0 before
+            that time.
     """
 
     way: Way
@@ -154,8 +154,8 @@ def watched(installation: Installation) -> Iterator[Lives]:
 
 
 def manifests(count: int) -> list[Object]:
-    """Return the manifests of ``count`` MLJobs, made from the examples. No MLJob takes outputs of
-    other MLJobs, because the test may cancel the other MLJobs.
+    """Return the manifests of ``count`` MLJobs, made from the examples. The manifests have no
+    ``confFrom``, so no MLJob waits for the outputs of an MLJob that the test may cancel.
     """
     kinds = [yaml.safe_load((EXAMPLES / f"{file}.yaml").read_text()) for file in FILES]
     jobs = []
@@ -290,16 +290,18 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
 
 
 def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
-    """Return the median, the 99th percentile and the maximum of four durations, in seconds. Also
-    return the operator's share of the time, in percent.
+    """Return the median, the 99th percentile and the maximum of four durations, in seconds.
 
     - ``submit_seconds``: from the creation of an MLJob until its run is queued.
     - ``report_end_seconds``: from the end of a run until the MLJob's phase is terminal.
     - ``job_seconds``: from the creation of an MLJob until its phase is terminal.
-    - ``cancel_seconds``: from the cancellation of a running MLJob until the MLJob has ended.
+    - ``cancel_seconds``: from the request to cancel or delete an MLJob until the MLJob has ended or
+      is deleted. MLJobs that the watch never saw running are left out.
 
-    The first three durations exclude the MLJobs with a planned cancellation. The share is the sum
-    of ``submit_seconds`` and ``report_end_seconds``, divided by the sum of ``job_seconds``.
+    The first three durations are of the MLJobs that the test neither cancels nor deletes.
+
+    Also return ``operator_share_percent``: the sum of all ``submit_seconds`` and
+    ``report_end_seconds``, as a percentage of the sum of all ``job_seconds``.
     """
     before, after, whole = [], [], []
     for name, life in lives.of.items():

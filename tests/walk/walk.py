@@ -68,7 +68,8 @@ def walk(
 
     Args:
         edits: The edits. If the API server refuses an edit's ``spec``, the edit is skipped.
-        count: The number of edited objects, two for each edit that is not skipped.
+        count: The number of objects to edit. Each edit is made to two objects, so half as many
+            edits are used.
         settled: Returns whether an object has reached its last state.
         meanwhile: Called while the operator is busy with the objects.
 
@@ -97,14 +98,15 @@ def walk(
 def differences(
     compared: Iterable[Comparison], outcome: Callable[[Object], Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Return a dict for each comparison whose two objects differ, by the name of the comparison.
+    """Return the fields that differ between the two objects of a comparison, for all comparisons.
 
-    The dict has a pair for each differing field: the value in the fresh object, and the value in
-    the edited object.
+    The result has a dict for each comparison whose objects differ, by the name of the comparison.
+    This dict has a pair for each differing field, by the name of the field: the value in the fresh
+    object, and the value in the other object.
 
     Args:
         compared: The comparisons.
-        outcome: Returns the compared fields of an object.
+        outcome: Returns the fields to compare.
     """
     found = {}
     for one in compared:
@@ -122,7 +124,13 @@ def differences(
 
 
 def surprises(log: Iterable[str], records: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """Return the lines and entries of an operator's log that point to a defect."""
+    """Return the parts of an operator's log that point to a defect: each line that is neither JSON
+    nor a separator (``---``), and each entry about an error, an exception or something unexpected.
+
+    Args:
+        log: The lines of the log.
+        records: The entries of the log, parsed from JSON.
+    """
     printed = [line for line in log if line.strip() and not line.startswith(("{", "---"))]
     logged = [
         record
@@ -141,11 +149,11 @@ def spec_schema(plural: str) -> Schema:
 def changed(
     rng: random.Random, spec: Spec, other: Spec, *, kept: Collection[str] = (), needed: Collection[str]
 ) -> Spec:
-    """Return a copy of ``spec`` with random changes: some fields get their values from ``other``,
-    and some fields are left out.
+    """Return a copy of ``spec`` with random changes: at most two fields get their values from
+    ``other``, and some fields are left out.
 
     Args:
-        kept: The names of the fields that do not change.
+        kept: The names of the fields that are neither changed nor left out.
         needed: The names of the fields that may change, but are not left out.
     """
     free = [name for name in other if name not in kept]

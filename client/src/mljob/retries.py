@@ -1,7 +1,7 @@
 """The rules for sending requests again.
 
-As client-go does (``rest/with_retry.go``), the client repeats a request after an answer with the
-status 429 or 5xx and the header ``Retry-After``. The other rules are the client's own.
+One rule is that of client-go (``rest/with_retry.go``): if an answer has the header ``Retry-After``
+and its status is 429 or 5xx, the client repeats the request. The other rules are the client's own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: b
 
     Args:
         code: The HTTP status of the answer.
-        headers: The headers of the answer. Their names are looked up in lower case.
+        headers: The headers of the answer. Their names must be in lower case, or the mapping must
+            ignore the case.
         repeatable: Whether sending the request twice has the same effect as sending it once.
     """
     if code == 429 or (code >= 500 and "retry-after" in headers):
@@ -48,8 +49,8 @@ def wait_seconds(failures: int, retry_after: float | None = None) -> float:
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of the header ``Retry-After``. Return None if the header is missing or is
-    not a number. The API server sends no dates in this header.
+    """Return the seconds of the header ``Retry-After``. Return None if the header is missing,
+    negative, infinite or not a number. The API server sends no dates in this header.
     """
     try:
         seconds = float(headers.get("retry-after", ""))

@@ -1,4 +1,6 @@
-"""The kind MLJob: its names in the Kubernetes API."""
+"""The names of the kind MLJob in the Kubernetes API, the finalizer and annotations of MLJobs, and
+the status of a new MLJob.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Sinks for the log of one try of a task. A sink passes lines of the log on to the client."""
+"""Sinks for the log of one try of a task. A sink gets the lines of the log, and passes lines on to
+the HTTP client or to another sink.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,13 @@ class Sink(Protocol):
 
 
 class Lines:
-    """Writes all lines to the client.
+    """Writes all lines to the HTTP client.
 
     Args:
         start: The position of the first line of the try's log.
         write: Sends bytes to the client.
-        positions: Whether to write a :class:`.LogPosition` before the first line, and after each
-            gap in the line numbers.
+        positions: Whether to write a :class:`.LogPosition` before the first line that is written,
+            and before the first line after each gap in the line numbers.
     """
 
     def __init__(self, start: LogPosition, write: Callable[[bytes], Awaitable[None]], *, positions: bool) -> None:
@@ -58,8 +60,8 @@ class Tail:
     """Passes the last lines of the existing log to another sink, and then all later lines.
 
     Args:
-        lines: The maximum number of lines from the existing log. These lines have at most
-            ``MAX_TAIL_CHARACTERS`` characters.
+        lines: The maximum number of lines from the existing log. If all these lines together have
+            more than ``MAX_TAIL_CHARACTERS`` characters, the first of them are left out.
         write: The other sink.
     """
 
@@ -71,7 +73,9 @@ class Tail:
         self._is_over = False
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Store the next lines of the log, or pass the lines to the other sink."""
+        """Store the lines until the first call with ``last``. That call passes the stored lines to
+        the other sink. Later calls pass their lines on at once.
+        """
         if self._is_over:
             await self._write(lines, first=first, last=last)
             return
@@ -86,10 +90,10 @@ class Tail:
 
 
 class From:
-    """Passes the lines from a given line number on to another sink.
+    """Passes the lines to another sink, without the lines before a given line number.
 
     Args:
-        line: The number of the first line, counted from 0.
+        line: The number of the first line to pass, counted from 0.
         write: The other sink.
     """
 

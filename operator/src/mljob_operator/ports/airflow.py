@@ -25,8 +25,8 @@ class Airflow(DagRuns, Protocol):
 
     @property
     def cancelling(self) -> DagRuns:
-        """A DagRuns object for MLJobs that are being cancelled. Its requests never queue
-        behind submissions.
+        """A DagRuns object for the requests of MLJobs that are being cancelled. These requests
+        never wait for submissions of runs.
         """
         ...
 
@@ -49,8 +49,8 @@ class Airflow(DagRuns, Protocol):
 
 @frozen
 class User:
-    """The user of an Airflow: an MLJob's namespace and DAG. The Airflow's access rule for this
-    namespace and DAG may have its own credentials.
+    """The namespace and the DAG of an MLJob that uses an Airflow. The Airflow's access rule for
+    this namespace and DAG may have its own credentials.
     """
 
     namespace: str
@@ -75,8 +75,9 @@ class Airflows(Protocol):
 
         Raises:
             AirflowInstanceNotFound: No AirflowInstance has this name.
-            AirflowInstanceNotReady: The AirflowInstance can't be used. Or ``name`` is
-                ``SETTINGS_AIRFLOW``, and the operator's settings name no Airflow.
+            AirflowInstanceNotReady: The operator does not have the AirflowInstance's credentials
+                yet. Or ``name`` is ``SETTINGS_AIRFLOW``, and the operator's settings name no
+                Airflow.
             AirflowUnauthorized: The access rule's credentials can't be used.
         """
         ...
@@ -90,8 +91,9 @@ class Airflows(Protocol):
         ...
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        """Return all Airflows, and what MLJobs in this namespace may do with each Airflow. The
-        result does not show which Airflows have reached their limits on active runs.
+        """Return an AirflowCatalog, which says what MLJobs in this namespace may do in each
+        Airflow. The AirflowCatalog does not say which Airflows have reached their limits on active
+        runs.
         """
         ...
 

@@ -13,7 +13,7 @@ from ..core.run.backfill import Backfill, BackfillRequest, BackfillRun
 
 @frozen
 class BackfillRunChange:
-    """A run of an MLJob's backfill, from Airflow's change feed (the list of recent changes)."""
+    """A changed run of an MLJob's backfill, in the result of :meth:`Backfills.changed`."""
 
     dag_id: str
     marker: Marker
@@ -21,8 +21,11 @@ class BackfillRunChange:
 
 
 class Backfills(Protocol):
-    """The operations on the backfills of an Airflow. The conf of each backfill has a marker, which
-    names the MLJob.
+    """Sends requests about backfills to one Airflow.
+
+    The operator adds a marker to the conf of each backfill that it creates. The marker holds a run
+    id (``status.dagRunId`` of the MLJob) and the number of the MLJob's attempt. Airflow copies the
+    conf to the runs of the backfill.
     """
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
@@ -39,46 +42,47 @@ class Backfills(Protocol):
         ...
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the newest backfill whose marker has this run id, or None if Airflow has no such
-        backfill.
+        """Return the newest backfill of a DAG whose marker has this run id and this attempt. Return
+        None if Airflow has no such backfill.
 
         Args:
-            dag_id: The DAG.
+            dag_id: The id of the DAG.
             run_id: The run id in the marker.
-            attempt: The attempt in the marker, or None for any attempt.
+            attempt: The number of the attempt in the marker, or None for any attempt.
         """
         ...
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return all runs whose marker has the same run id as the marker of this backfill. These
-        runs may belong to several attempts of the MLJob.
+        """Return the runs of this backfill, and the runs of the MLJob's other backfills whose
+        marker has the same run id. An attempt that repeats only failed runs creates another
+        backfill with the same run id.
         """
         ...
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return the number of runs in the backfill's range that already existed when Airflow
-        created the backfill.
+        """Return for how many dates Airflow created no run of the backfill, because a scheduled run
+        or a run of another backfill already had the date.
 
         Args:
             backfill: The backfill.
-            members: The number of runs that the backfill has created.
+            members: The number of runs that :meth:`list_runs` has returned for the backfill.
         """
         ...
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
-        """Pause or resume the backfill. Airflow starts no run of a paused backfill. A backfill that
-        is closed or deleted stays as it is.
+        """Pause the backfill if ``paused`` is True, otherwise resume the backfill. Airflow starts
+        no run of a paused backfill. Do nothing if the backfill has ended or was deleted.
         """
         ...
 
     async def cancel(self, backfill_id: int) -> None:
-        """Cancel the backfill. Airflow closes the backfill and sets its queued runs to failed.
-        Running runs continue. A backfill that is closed or deleted stays as it is.
+        """Cancel the backfill. Airflow ends the backfill, and sets the backfill's queued runs to
+        failed. Running runs continue. Do nothing if the backfill has ended or was deleted.
         """
         ...
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs of MLJobs' backfills that changed at or after ``since``, a time on
-        Airflow's clock.
+        """Return a BackfillRunChange for each run that belongs to an MLJob's backfill, and that
+        changed at or after ``since``. ``since`` is a time on Airflow's clock.
         """
         ...

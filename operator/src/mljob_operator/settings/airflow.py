@@ -1,5 +1,6 @@
-"""The settings of the operator's own Airflow, which has no AirflowInstance. A few settings, such as
-``airflow_instances``, are about AirflowInstances instead.
+"""The settings of the operator's own Airflow: an Airflow that the operator uses without an
+AirflowInstance. The settings ``airflow_instances`` and ``airflow_token_files`` concern
+AirflowInstances.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from .values import BaseUrl, Token, Url, json_of
 
 
 class AirflowSettings(EnvironmentSettings):
-    """The settings of the operator's own Airflow and of AirflowInstances."""
+    """The settings of the operator's own Airflow (``airflow_url``), and the settings that concern
+    AirflowInstances.
+    """
 
     airflow_url: BaseUrl | None = None
     """The base URL of the API server of the operator's own Airflow, without ``/api/v2`` and without
@@ -107,10 +110,11 @@ class AirflowSettings(EnvironmentSettings):
         return self
 
     def airflow_login(self) -> Login:
-        """Return the login for ``airflow_url``.
+        """Return a Login: the credentials and the additional headers for ``airflow_url``.
 
         Raises:
-            ValueError: ``airflow_headers_dir`` can't be read, or a header can't be sent.
+            ValueError: The folder ``airflow_headers_dir`` can't be read, has too many files, or has
+                a file that is not a valid HTTP header.
         """
         client = None
         if self.airflow_oauth2_client_id is not None and self.airflow_oauth2_client_secret is not None:
@@ -133,8 +137,9 @@ class AirflowSettings(EnvironmentSettings):
         )
 
     def lost_before(self) -> dict[str, datetime]:
-        """Return ``airflow_accept_vanished_runs_before`` as a dict with one entry. The key is the
-        name of the operator's own Airflow. The dict is empty if the setting is absent.
+        """Return a dict with the time ``airflow_accept_vanished_runs_before``, under the name of
+        the operator's own Airflow. A missing run that was submitted before this time counts as
+        deleted. The dict is empty if the setting is absent.
         """
         before = self.airflow_accept_vanished_runs_before
         return {SETTINGS_AIRFLOW: before} if before is not None else {}

@@ -1,5 +1,5 @@
-"""The session with an Airflow: logs in, sends requests to the REST API, and raises the operator's
-errors.
+"""A session logs in to an Airflow, sends requests to the REST API, and turns failures into
+exceptions of the operator.
 
 Source: Airflow's documentation, "Public API authentication".
 """
@@ -146,8 +146,8 @@ class Session:
 
         Raises:
             Absent: Airflow says with a text of ``absent`` that the object does not exist.
-            Answer: Airflow answered with any other error status, such as 409. The caller has to
-                interpret the error.
+            Answer: Airflow answered with a 4xx status whose meaning depends on the request, such as
+                409. The caller has to interpret the status.
             NotLeading: The request would change something, and this process is not the leader.
             TooLarge: The answer is larger than ``max_bytes``, or has more JSON values than
                 :func:`.read_body` allows.
@@ -160,7 +160,7 @@ class Session:
             AirflowUnsupported: This Airflow is too old.
         """
         with _nothing_sent():
-            self._supported()
+            self._supported_version()
         return self._result(self._with_token(method, *args, max_bytes=max_bytes, **query), absent)
 
     def open(
@@ -179,7 +179,7 @@ class Session:
             Exception: The exceptions of :meth:`ask`.
         """
         with _nothing_sent():
-            self._supported()
+            self._supported_version()
         opened: list[urllib3.BaseHTTPResponse] = []
 
         def keep(response: urllib3.BaseHTTPResponse, base: str, max_bytes: int) -> Reply:
@@ -208,7 +208,7 @@ class Session:
             Exception: The other exceptions of a login, such as AirflowUnauthorized.
         """
         with _nothing_sent():
-            return self._supported()[0]
+            return self._supported_version()[0]
 
     def connection_errors(self) -> AbstractContextManager[None]:
         """Return a context manager that raises AirflowUnavailable if a request gets no answer."""
@@ -286,7 +286,8 @@ class Session:
 
     def each(self, rows: Iterable[Row], read: Callable[[Row], T]) -> Iterator[T]:
         """Call ``read`` with each row, and yield the results. A row for which ``read`` raises
-        AirflowUnreadable is logged and left out. Equal messages are logged once.
+        AirflowUnreadable is left out, and the error is logged. A session logs equal errors once,
+        and at most 100 different errors (``_REPEATED``).
         """
         for row in rows:
             try:
@@ -311,7 +312,7 @@ class Session:
             Exception: The exceptions of :meth:`version`.
         """
         with _nothing_sent():
-            number, version = self._supported()
+            number, version = self._supported_version()
         try:
             assert_backfills(number, version, self._shown_url)
         except AirflowUnsupported:
@@ -360,10 +361,14 @@ class Session:
         with self.connection_errors():
             return read(method(*args, **query), self._shown_url, max_bytes)
 
-    def _supported(self) -> tuple[Version, str]:
+    def _supported_version(self) -> tuple[Version, str]:
         """Return Airflow's version: the major and minor number, and the full text. A supported
-        version is requested only once. An unsupported version is requested again at each call,
-        because Airflow may be upgraded.
+        version is stored for later calls.
+
+        Raises:
+            AirflowUnsupported: The version is too old. The next call requests the version again,
+                because Airflow may have been upgraded.
+            Exception: The other exceptions of a login, such as AirflowUnauthorized.
         """
         return self._version or self._versions.do(self._ask_version)
 
@@ -379,8 +384,8 @@ class Session:
         return self._first_answer(self._send(self._call, "POST", TOKEN_PATH, body))
 
     def _ask_provider(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """Request a token from an OAuth 2 provider, without Airflow's headers and Airflow's
-        token.
+        """Request a token from an OAuth 2 provider. The request has neither the additional headers
+        for Airflow nor a token of Airflow.
         """
         at = without_user(url)
         proxy = proxy_for(url)
@@ -401,11 +406,11 @@ class Session:
                 return Reply.read(response, at, MAX_OBJECT_BYTES)
 
     def _first_answer(self, reply: Reply) -> Row:
-        """Return Airflow's answer to a login or a request for the version.
+        """Return the JSON object of Airflow's answer to a login or to a request for the version.
 
         Raises:
-            AirflowUnavailable: Also raised if :meth:`.Reply.result` raises the exception
-                :class:`Answer`.
+            AirflowUnavailable: The status is 404, or :meth:`.Reply.result` raises
+                :class:`.Answer` or AirflowUnavailable.
             Exception: The other exceptions of :meth:`.Reply.result`.
         """
         if reply.status == 404:

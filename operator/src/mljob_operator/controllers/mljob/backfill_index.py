@@ -1,7 +1,7 @@
 """Finds the MLJobs that have a backfill of a DAG in progress.
 
-Airflow chooses the id of a backfill's run, so the id does not name an MLJob. An event about such a
-run may concern each MLJob that has a backfill of the run's DAG in progress.
+Airflow chooses the id of a backfill's run, so the id does not name an MLJob. The run may belong to
+any MLJob that has a backfill of the run's DAG in progress.
 """
 
 from __future__ import annotations

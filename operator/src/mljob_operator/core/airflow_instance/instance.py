@@ -42,8 +42,9 @@ class Instance:
             that the runs that have vanished from this Airflow count as deleted.
         stored_status: The status as the API server has sent it. A patch of the status contains the
             differences from this status.
-        problem: A text for people that names the missing and the invalid fields of the spec. None
-            if all fields are valid. An AirflowInstance with a problem is not used.
+        problem: A text for people about the missing and the invalid fields of the spec. The text
+            names at most three fields. None if all fields are valid. The operator does not use an
+            AirflowInstance with a problem.
     """
 
     name: str
@@ -80,8 +81,9 @@ class Instance:
     def from_object(cls, body: Mapping[str, Any]) -> Instance:
         """Return the AirflowInstance from an object that the Kubernetes API server has sent.
 
-        Invalid fields raise no error. Invalid optional fields are left out. Required fields of the
-        spec that are missing or invalid get placeholders, and ``problem`` names the fields.
+        Invalid fields of the spec and of the status raise no error. An invalid optional field is
+        left out. A required field of the spec that is missing or invalid gets a placeholder. The
+        attribute ``problem`` describes the missing and the invalid fields of the spec.
         """
         meta = body["metadata"]
         spec, problems = fitting(AirflowInstanceSpec, body.get("spec"), "spec", bounds={}, placeholders=_PLACEHOLDERS)
@@ -120,11 +122,11 @@ def _timestamp(instance: Instance) -> float:
 
 
 def sends_in_the_clear(url: str, namespaces: Collection[str]) -> bool:
-    """Return whether requests to a URL leave the cluster without TLS. A URL that can't be parsed
-    counts as leading out of the cluster.
+    """Return whether requests to a URL leave the cluster without TLS: the URL begins with
+    ``http://``, and its host is outside the cluster or can't be parsed.
 
-    Requests to loopback addresses and to names of Services stay inside the cluster. The names of a
-    Service ``airflow`` are ``airflow``, ``airflow.<namespace>`` for each of ``namespaces``, and
+    Loopback addresses and names of Services are inside the cluster. The names of a Service
+    ``airflow`` are ``airflow``, ``airflow.<namespace>`` for each of ``namespaces``, and
     ``airflow.<namespace>.svc`` with or without the cluster's domain.
     """
     if not url.lower().startswith("http://"):

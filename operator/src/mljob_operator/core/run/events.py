@@ -1,14 +1,15 @@
 """Converts Kafka messages into facts about runs and tasks (:mod:`.facts`).
 
-Two producers send messages to the topic:
+Two producers send messages to the topic that the operator reads:
 
 - The MLJob provider, this project's package for Airflow. Its messages have the field
   ``mljob_version`` (:mod:`mljob_contract.events`).
 - Airflow's own ``kafka_event_producer``. Its messages have the field ``schema_version``
   (apache-airflow-providers-apache-kafka, "Kafka event producer").
 
-Everybody who may write to the topic can write any message. So the operator checks the type, the
-length or range, and the times of each field that it uses.
+Everybody who may write to the topic can write any message. So the operator checks each field that
+it uses: the type, the length of a text, the range of a number, and whether a time is between the
+year 2000 and tomorrow.
 """
 
 from __future__ import annotations
@@ -187,8 +188,9 @@ def _from_provider(event: TaskEvent, now: datetime) -> Envelope:
 
 
 def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
-    """Return the content of a message from the DAG that cancels runs of other DAGs. The attribute
-    ``fact`` is the end of the cancelled run, or None if the cancellation did not end the run.
+    """Return the Envelope of a message from the cancellation DAG, a DAG of the MLJob provider that
+    ends runs of other DAGs. The Envelope's ``fact`` has the final state of the run to be cancelled,
+    or is None if the cancellation did not end the run.
     """
     at = _plausible("timestamp", event.timestamp, now)
     state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None
