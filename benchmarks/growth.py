@@ -28,8 +28,8 @@ cost.
 
 
 def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:
-    """Return the results for each number of live MLJobs, and the exponents of the costs. A cost has
-    no exponent if it is positive for fewer than two numbers of MLJobs.
+    """Return the results for each number of live MLJobs, and the exponents of the costs. A cost
+    that is positive for fewer than two numbers of MLJobs has no exponent.
     """
     powers = {
         name: exponent({size: cost(result) for size, result in sizes.items()}) for name, (_, cost) in COSTS.items()

@@ -196,8 +196,8 @@ class _Size:
 
     async def _create_and_cancel(self) -> dict[str, float]:
         """Create the MLJobs in ``_names``. When a third of these MLJobs exist, also cancel the
-        MLJobs in ``_victims``, which were created before. Return when the API server answered each
-        cancellation, by the MLJob's name, in seconds of the monotonic clock.
+        MLJobs in ``_victims``, which were created before. Return the time of the API server's
+        answer to each cancellation, by the MLJob's name, in seconds of the monotonic clock.
         """
         third = math.ceil(len(self._names) / 3)
         async with Writer(self._bench.credentials) as writer:

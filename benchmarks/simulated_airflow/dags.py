@@ -26,8 +26,8 @@ class Dag(BaseModel):
         jitter: The share by which ``queued_seconds`` and ``task_seconds`` vary at random. With 0.5,
             a time is between 0.5 and 1.5 times its value.
         progress_reports: How many events with progress and metrics each task sends.
-        outcome: The state of the last task, ``success`` or ``failed``. With ``waits``, the first
-            task never ends.
+        outcome: ``success`` or ``failed``: the state in which the last task ends. ``waits``: the
+            first task never ends.
         required: The names of params that the conf must have, with integers as values.
         params: The params, as ``GET /dags/{dag_id}/details`` returns them.
         is_paused: Whether the DAG is paused. Then queued runs stay queued, and running runs start

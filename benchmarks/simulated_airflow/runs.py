@@ -39,7 +39,8 @@ class TaskInstance:
         number: Lists of the REST API are sorted by this number. Later task instances have higher
             numbers.
         changed: The time of the last change of the state, or of the creation.
-        written: The log lines from :meth:`write`, by try number. None if there are none.
+        written: The log lines from :meth:`write`, by try number. None if :meth:`write` was
+            never called.
     """
 
     run: Run

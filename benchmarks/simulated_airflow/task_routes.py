@@ -80,9 +80,9 @@ def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Return the log of a try. If the request has a continuation token, return only the lines after
-    the token's position. With a token, a simulated Airflow 3.1 returns all lines, as the real
-    Airflow 3.1 does. While the try is running or deferred, the answer has a token for the next
-    request.
+    the token's position. But a simulated Airflow 3.1 ignores this position and returns all lines,
+    as the real Airflow 3.1 does. While the try is running or deferred, the answer has a token for
+    the next request.
     """
     path, token = request.path, request.one("token")
     if token is not None and not (token.isdigit() and len(token) < 10):

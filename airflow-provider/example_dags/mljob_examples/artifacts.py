@@ -105,8 +105,8 @@ def publish(
         name: The artifact's name.
         files: The path of each file, by the file's name in the version. The files are copied.
         parents: The versions from which the files were made.
-        facts: More entries of ``card.json``, as JSON values. If the version exists already, its
-            ``card.json`` does not change.
+        facts: More entries of ``card.json``, as JSON values. If a version with the same files
+            and parents exists already, its ``card.json`` does not change.
     """
     made_from = [parent.as_parent() for parent in parents]
     sums = {file: hashlib.sha256(path.read_bytes()).hexdigest() for file, path in sorted(files.items())}

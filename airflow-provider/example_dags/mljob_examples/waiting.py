@@ -1,5 +1,6 @@
 """Makes a DAG run wait until a dataset or a model exists. The run's params name the dataset or the
-model. So a user can create an MLJob that predicts together with the MLJob that trains the model.
+model. So a user can create two MLJobs at the same time: one trains a model, and the other predicts
+with this model.
 """
 
 from __future__ import annotations

@@ -140,8 +140,9 @@ class RunApi:
         metrics. If a response is cut off, the method repeats the request, and does not yield the
         same entries again.
 
-        Without Kafka and without ``follow``, mljob-api's limit for one response can cut off a long
-        history. The method then yields the entries up to the limit, and raises Unavailable.
+        Without Kafka and without ``follow``, the method can't read beyond mljob-api's limit for one
+        response. If the history is longer, the method yields the entries up to the limit, and then
+        raises Unavailable.
 
         Args:
             job: The MLJob.
@@ -233,8 +234,7 @@ def _is_last(end: HistoryEnd, job: MLJob, follow: bool) -> bool:
     not, the caller must send another request.
 
     Raises:
-        Unavailable: ``follow`` is False, and ``end`` has the reason Failed, or the reason Limit
-            without a cursor.
+        Unavailable: ``follow`` is False, and the rest of the history can't be read.
     """
     from mljob_contract.history import EndReason
 

@@ -164,9 +164,7 @@ def _last_line(traceback: str) -> str:
 
 
 def grouped_by_dag(runs: Iterable[QueuedRun]) -> dict[str, list[QueuedRun]]:
-    """Return a dict from DAG ids to the queued runs of the DAG. The run of a DAG that was queued
-    first comes first.
-    """
+    """Return the queued runs by DAG id. Each list begins with the run that was queued first."""
     found: dict[str, list[QueuedRun]] = {}
     for run in sorted(runs, key=lambda run: run.since):
         found.setdefault(run.dag_id, []).append(run)

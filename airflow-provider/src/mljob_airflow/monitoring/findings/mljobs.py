@@ -30,7 +30,8 @@ def finding_fields(
 
     Args:
         run_ids: The ids of the runs, most important first.
-        detail: The end of the text in the field ``detail``. The names of the MLJobs come first.
+        detail: The text for the field ``detail``. ``lead`` and the names of the MLJobs, if any, are
+            put before this text.
         numbers: The numbers of the finding. The number of MLJobs, if any, is added under the key
             ``mljobs``.
         lead: The words before the names of the MLJobs. Default: ``MLJob`` for one MLJob, and a text
