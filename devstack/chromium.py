@@ -1,8 +1,9 @@
 """Finds Chromium for the tests of the web view and for screenshots.
 
-If PATH has a Chromium or a Google Chrome, the stack uses it. Otherwise the stack downloads the npm
-package `@sparticuz/chromium` once into the cache. The package has a Chromium for Linux on amd64
-that needs no system packages. `npm/chromium.txt` pins the package by version and hash.
+If PATH has a Chromium or a Google Chrome, this module returns that program. Otherwise this module
+downloads the npm package `@sparticuz/chromium` into the cache (`devstack.caches`), unless the cache
+already has the package. The package has a Chromium for Linux on amd64 that needs no system
+packages. `npm/chromium.txt` pins the package by version and hash.
 """
 
 from __future__ import annotations

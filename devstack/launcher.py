@@ -14,13 +14,11 @@ from devstack.progress import say, step
 
 
 class Launcher:
-    """Starts the parts of the stack in one directory: components and steps. A component is a
-    process that keeps running, and a step is a function that returns when its work is done. Each
-    part starts as soon as all components that the part needs are ready, and all steps that the part
-    needs are done.
+    """Starts the parts of a stack. A part is a component or a step. A component is a process that
+    keeps running, and a step is a function that returns when its work is done.
 
     Args:
-        directory: The directory of the stack.
+        directory: The directory with the files of the stack's processes.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -47,8 +45,9 @@ class Launcher:
         already started keep running, so the next `up` does not have to start these processes again.
 
         Raises:
-            StackError: A component did not become ready, a step failed, or a part needs a part that
-                does not exist.
+            StackError: A component did not become ready, or a part needs a part that does not
+                exist.
+            Exception: A step failed. The step's own exception is raised.
         """
         waiting = {part.name: part for part in parts}
         done: set[str] = set()

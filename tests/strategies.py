@@ -72,7 +72,9 @@ def rest(
     seconds: float = 0,
     max_tries: int | None = None,
 ) -> TaskFact:
-    """Return a fact from a REST response. The request was sent ``seconds`` after ``EPOCH``."""
+    """Return the TaskFact of a REST response about a task instance. The request for this response
+    was sent ``seconds`` after ``EPOCH``.
+    """
     seen = EPOCH + timedelta(seconds=seconds)
     return TaskFact(task_id, map_index, try_number, state, StatusSource.REST, seen, seen, max_tries=max_tries)
 
@@ -80,8 +82,8 @@ def rest(
 def event(
     task_id: str, state: TaskState, *, try_number: int = 1, map_index: int = -1, seconds: float = 0, **more: object
 ) -> TaskFact:
-    """Return a fact from an event that occurred ``seconds`` after ``EPOCH``. ``more`` are further
-    fields of the TaskFact or of its details.
+    """Return the TaskFact of an event about a task instance. The event occurred ``seconds`` after
+    ``EPOCH``. ``more`` has further fields of the TaskFact or of its ``details``.
     """
     at = EPOCH + timedelta(seconds=seconds)
     details = {field.name: more.pop(field.name) for field in fields(Details) if field.name in more}

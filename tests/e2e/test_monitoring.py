@@ -127,7 +127,9 @@ def slack() -> Iterator[SlackServer]:
 
 @pytest.fixture(scope="module")
 def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterator[Monitoring]:
-    """The monitoring DAGs, unpaused. mljob_monitor reports a run or task that has waited for 6 s."""
+    """Unpauses the monitoring DAGs, and sets the thresholds of mljob_monitor: a run or task that
+    has waited for 6 s is a problem.
+    """
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=1)]).values()
     assert made.exception() is None or "TOPIC_ALREADY_EXISTS" in str(made.exception())
@@ -160,8 +162,9 @@ def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterat
 
 @pytest.fixture(scope="module")
 def trouble(monitoring: Monitoring) -> str:
-    """The id of a run that waits because its DAG is paused. The fixture also makes a DAG fail
-    repeatedly, and queues a run that doesn't start.
+    """Makes three problems: a run whose DAG is paused, a queued run that doesn't start because
+    another run of its DAG is active, and a DAG whose runs fail. Returns the id of the run whose DAG
+    is paused.
     """
     monitoring.airflow.pause("monitored_paused", paused=True)
     waiting = monitoring.trigger("monitored_paused", f"mljob.team.churn.{'a' * 10}-{secrets.randbelow(9999) + 1}")
@@ -343,8 +346,8 @@ def of_slow(report: MonitoringReport) -> dict[FindingKind, Finding]:
 
 
 def seconds(since: str, until: str | None = None) -> float:
-    """Return the seconds between two times from Airflow's REST API. By default the second time is
-    now.
+    """Return the number of seconds from ``since`` to ``until``, two times in ISO 8601 format. By
+    default, ``until`` is the current time.
     """
     end = datetime.fromisoformat(until) if until else datetime.now(UTC)
     return (end - datetime.fromisoformat(since)).total_seconds()

@@ -1,4 +1,6 @@
-"""Makes the connections of the operator and of mljob-api to Airflow and Kafka."""
+"""Makes the clients for Airflow, and the client properties for Kafka, of the operator and of
+mljob-api.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ class AirflowConnections:
     Args:
         settings: The settings of the process.
         meter: Records each operation of the adapters.
-        gate: The check before each write. If None, all writes are refused.
+        gate: Checks before each write to Airflow whether this process may write. If None, all
+            writes are refused.
     """
 
     def __init__(self, settings: Settings, meter: RequestMeter, gate: Gate | None = None) -> None:
@@ -34,7 +37,9 @@ class AirflowConnections:
         self._gate = gate
 
     def own(self) -> OwnAirflow | None:
-        """Return the settings' :class:`OwnAirflow`, or None if the settings name no Airflow."""
+        """Return the Airflow of the settings as an :class:`OwnAirflow`. Return None if the settings
+        name no Airflow.
+        """
         settings = self._settings
         if settings.airflow_url is None:
             return None
@@ -73,11 +78,12 @@ class AirflowConnections:
 
 
 def kafka(settings: Settings) -> dict[str, Any]:
-    """Return librdkafka's properties for the brokers of the settings. Empty if there are no
+    """Return librdkafka's properties for the brokers in the settings. Empty if the settings name no
     brokers.
 
     Raises:
-        CannotStart: A Python package for MSK_IAM is not installed.
+        CannotStart: The settings choose the authentication method MSK_IAM, and a Python package for
+            this method is not installed.
     """
     if settings.kafka_bootstrap_servers is None:
         return {}
@@ -89,8 +95,9 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def refused_by_kafka(settings: Settings) -> list[str]:
-    """Return a list with a message if the settings for Kafka can't be used. Otherwise, return an
-    empty list.
+    """Check the settings for Kafka without asking a broker. Return a list with one message if
+    librdkafka (the client library) refuses the settings, or if a Python package is missing.
+    Otherwise, return an empty list.
     """
     if settings.kafka_bootstrap_servers is None:
         return []

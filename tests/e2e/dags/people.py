@@ -1,4 +1,4 @@
-"""DAGs whose tasks wait for the input of a person or in the triggerer."""
+"""DAGs whose tasks wait: some for a person's input, and one in the triggerer for time to pass."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class BatchResult:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task of the DAG, with the ids of its direct downstream tasks."""
+    """A task of a DAG, with the ids of its direct downstream tasks and its trigger rule."""
 
     task_id: str
     downstream_task_ids: tuple[str, ...] = ()

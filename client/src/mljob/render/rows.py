@@ -38,16 +38,19 @@ class Row:
     Attributes:
         namespace: The namespace.
         name: The name.
-        point: The sweep's params and their values, such as ``epochs=5 lr=0.1``. Empty outside a
-            sweep.
+        point: The values that the MLJob's sweep has chosen for this MLJob's params, such as
+            ``epochs=5 lr=0.1``. Empty if the MLJob belongs to no sweep.
         sign: The icon and the word for the phase, or for a requested retry that has not begun.
         progress: How many task instances succeeded, such as ``6/10``. Empty if not known.
-        percent: The share of the run that has succeeded, in percent, or None.
+        percent: The share of the run that has succeeded, in percent. None if not known.
         now: The current task or the reason of the phase. Empty if ``sign`` says enough.
-        metrics: The last metrics of one task, or an empty text.
+        metrics: The newest metrics of the current task. If the current task has none, the metrics
+            of the task that started last among the tasks with metrics. Empty if there are none.
         took: How long the run took, or has taken so far. Empty before its start.
         age: How old the MLJob is.
-        message: The message of an MLJob that needs attention, or an empty text.
+        message: The text of :func:`sentence`. Empty if the MLJob needs no attention
+            (:func:`is_all_right`) and no requested retry waits. Also empty if the MLJob has no
+            status yet and is less than 10 seconds (:data:`FRESH_SECONDS`) old.
         dag_id: The id of the DAG.
         attempts: The number of attempts. Empty before the first attempt.
     """
@@ -92,21 +95,27 @@ def row_of(job: MLJob, now: datetime) -> Row:
 
 
 def is_all_right(job: MLJob) -> bool:
-    """Return whether the MLJob makes progress or has succeeded, and needs no attention. An MLJob
-    needs attention if it is being deleted, or if its conf has unknown params.
+    """Return whether the MLJob needs no attention. Three conditions must hold: the reason in the
+    status means that the run is being submitted, is queued, is running or has succeeded; the MLJob
+    is not being deleted; and the conf has no unknown params.
     """
     return job.phase != "" and job.reason in _SMOOTH and not job.is_being_deleted and not job.is_true("UnknownParams")
 
 
 def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
-    """Return a text for people about an MLJob: the message of the status, without the kubectl
-    command that requests a retry. The text has more sentences if the MLJob is being deleted, if a
-    requested retry has not begun, if the conf has unknown params, or if the operator still has work
-    to do.
+    """Return a text of one or more sentences about an MLJob, for people. The text has these parts:
+
+    - The message of the status, without the kubectl command that requests a retry.
+    - The message about unknown params, if the conf has unknown params.
+    - The first of these facts that applies: the MLJob is being deleted, a requested retry has not
+      begun, or the MLJob has ended but the operator still has work to do.
+
+    For an MLJob without a status, the text is :data:`NEW`.
 
     Args:
         job: The MLJob.
-        limit: The maximum number of characters of each part of the text.
+        limit: The maximum number of characters of each message in the text. If a requested retry
+            has not begun, also the maximum for the whole text.
     """
     if not job.phase:
         return NEW
@@ -124,7 +133,7 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
 
 def retry_notice(job: MLJob) -> str:
     """Return the beginning of the message for an MLJob whose requested retry has not begun. The
-    caller appends the message of the last attempt.
+    caller appends the message of the attempt before the retry.
     """
     what = "until the MLJob is resumed" if retry_is_suspended(job) else "for the operator"
     return f"The requested retry waits {what}. The attempt before:"

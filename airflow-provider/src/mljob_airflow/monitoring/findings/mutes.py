@@ -106,8 +106,9 @@ class Mutes:
 
 
 def parse(text: str | None) -> Mutes:
-    """Parse the text of the Variable ``mljob_mutes``, or ``None`` if the Variable does not exist.
-    An invalid text raises no error: ``problems`` of the result has the reasons.
+    """Parse the text of the Variable ``mljob_mutes``. The text is None if the Variable does not
+    exist. Then the result has no entries. An invalid text raises no error: ``problems`` of the
+    result has the reasons.
     """
     if text is None or not text.strip():
         return Mutes()
@@ -142,10 +143,11 @@ class MuteResult:
 
     Attributes:
         findings: The findings that are not muted, and the findings about invalid mutes.
-        mutes: The valid entries of the Variable ``mljob_mutes``, and the tags that have muted a
+        mutes: All valid entries of the Variable ``mljob_mutes``. Also each tag that has muted a
             finding.
-        cut: The kinds of muted findings whose keys are left out. All mutes together have at most
-            :data:`~mljob_contract.reports.MAX_FINDINGS` keys.
+        cut: The kinds of the muted findings whose keys are not in ``mutes``. Each mute has the keys
+            of the findings that this mute has muted. All mutes together have at most
+            :data:`~mljob_contract.reports.MAX_FINDINGS` keys, and further keys are left out.
     """
 
     findings: Sequence[Finding]
@@ -160,14 +162,14 @@ def apply_mutes(
     links: Links,
     now: datetime,
 ) -> MuteResult:
-    """Remove muted findings, and add findings about invalid mutes. If the entry that muted a
-    finding has ended, the finding gets a remark.
+    """Remove muted findings, and add findings about invalid mutes. A remaining finding gets a
+    remark if an entry of the Variable muted such findings, and the entry has ended (``until``).
 
     Args:
         findings: All findings.
         mutes: The parsed Variable ``mljob_mutes``. The other mutes are tags of the DAGs.
-        dags_of: Returns the DAGs that a finding is about. A finding is muted only if each of these
-            DAGs has a mute. A finding about no DAG is never muted.
+        dags_of: Returns the DAGs that a finding is about. A finding is muted if each of these DAGs
+            has a mute for the finding's kind. A finding about no DAG is never muted.
         links: Makes URLs of Airflow's UI.
         now: The current time.
     """
@@ -193,8 +195,8 @@ def apply_mutes(
 
 
 def _place(kind: FindingKind, dag: Dag, mutes: Mutes, now: datetime) -> str | None:
-    """Return the entry or the tag that mutes findings of this kind about the DAG, for example
-    ``mljob_mutes[2]`` or ``tag mljob-mute of train``.
+    """Return where the mute of findings of this kind about the DAG is configured, for example
+    ``mljob_mutes[2]`` or ``tag mljob-mute of train``. Return None if no mute applies at ``now``.
     """
     for mute in mutes.entries:
         if now < mute.entry.until and mute.covers(kind, dag.dag_id):

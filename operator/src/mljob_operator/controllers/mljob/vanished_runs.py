@@ -20,15 +20,15 @@ log = logging.getLogger(__name__)
 
 
 class VanishedRuns:
-    """Records which runs are missing in Airflow's lists of active runs, and wakes the MLJobs of
-    these runs.
+    """Records which runs are missing in Airflow's lists of active runs. Wakes MLJobs with missing
+    runs when these runs may have begun or ceased to count as deleted.
 
     Args:
-        missing_runs: The missing runs of each Airflow.
+        missing_runs: Knows which runs are missing in each Airflow.
         meter: Records how many runs have vanished from each Airflow.
         wake: Wakes an MLJob.
         changed: Called with the name of an Airflow when many runs have vanished from the Airflow,
-            and when all of these runs are back or accepted as lost.
+            and called again when all missing runs are back or accepted as lost.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class VanishedRuns:
         self._vanished: set[str] = set()
 
     def relist(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """Update the missing runs of an Airflow from a relist (a new list of all active runs). Then
-        call :meth:`report`.
+        """Record which runs are not in a relist (a new list of an Airflow's active runs). Then call
+        :meth:`report`.
 
         Args:
             airflow: The Airflow's name.
             asked_at: When the operator requested the list.
-            unlisted: The MLJobs whose run is in progress but missing in the list. Also all MLJobs
-                with a backfill in progress, because the list never contains backfills.
+            unlisted: The MLJobs whose run is in progress but is not in the list, and all MLJobs
+                with a backfill in progress. The list never contains backfills.
         """
         self._missing_runs.relist(airflow, asked_at, unlisted)
         self.report()
@@ -56,21 +56,23 @@ class VanishedRuns:
         self._meter.runs_vanished(airflow, vanished.missing if vanished is not None else 0)
 
     def wants_relist(self, airflow: str) -> bool:
-        """Return whether a relist (a new list of all active runs) is needed soon, because a run is
-        missing. The relist shows whether other runs are missing too.
+        """Return whether the operator needs a relist (a new list of an Airflow's active runs)
+        before a missing run can count as deleted. The relist shows whether other runs are missing
+        too.
         """
         return self._missing_runs.wants_relist(airflow)
 
     def have_vanished(self, airflow: str) -> bool:
-        """Return whether many runs have vanished from an Airflow at once. Then a missing run does
-        not count as deleted, unless an administrator has accepted the loss.
+        """Return whether many runs have vanished from an Airflow at once, and not all of them are
+        back or accepted as lost. While this is so, a missing run does not count as deleted, unless
+        an administrator has accepted the loss of this run.
         """
         return self._missing_runs.have_vanished(airflow)
 
     def report(self) -> None:
-        """Wake the MLJobs whose missing runs have begun or ceased to count as deleted since the
-        last call. Also call ``changed`` if many runs have vanished from an Airflow, or if all
-        vanished runs are back or accepted as lost.
+        """Wake the MLJobs whose runs are missing and may have begun or ceased to count as deleted
+        since the last call of this method. Also call ``changed`` with the name of each Airflow for
+        which the result of :meth:`have_vanished` has changed since then.
         """
         missing_runs = self._missing_runs
         for airflow in missing_runs.take_changes():

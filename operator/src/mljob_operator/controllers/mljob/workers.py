@@ -1,7 +1,8 @@
-"""The workers of all MLJobs. Each MLJob that is not finished has one worker.
+"""The workers of all MLJobs. Each MLJob has one worker while the operator has something to do for
+the MLJob.
 
-A worker runs steps (:mod:`.steps`), one at a time. A step starts when the worker is woken, or at
-the time that the last step has set.
+A worker runs steps (:mod:`.steps`), one at a time. A step reconciles the MLJob once. A step starts
+when the worker is woken, or at the time that the previous step has set.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ other replica repeats the work that a step has not completed.
 
 
 class Workers:
-    """Starts the steps of all MLJobs. All methods run in the event loop's thread.
+    """Keeps the workers of all MLJobs, and starts their steps. A step reconciles an MLJob once. All
+    methods must be called in the event loop's thread.
 
     Args:
         steps: Runs one step of a worker.
@@ -55,8 +57,10 @@ class Workers:
         after_step: Called after each step, with the MLJob and its worker.
         drop: Called with an MLJob that is deleted, or for which the operator has nothing left to
             do.
-        meter: Records the time from an input to the stored status that includes the input.
-        min_interval: The minimum number of seconds between two patches of one status.
+        meter: Records, for each step that stores a status, the time from the first wake-up for this
+            step until the status is stored.
+        min_interval: The minimum number of seconds from a patch of an MLJob's status until the next
+            step of the MLJob.
     """
 
     def __init__(
@@ -90,8 +94,8 @@ class Workers:
     def hold_steps(self) -> Iterator[None]:
         """Return a context manager. While its block runs, no worker starts a step.
 
-        The operator fills the admission queue in such a block, so that no MLJob is admitted before
-        the queue is complete.
+        The operator updates the admission queue in such a block, so that no MLJob is admitted
+        before all entries of the queue are up to date.
         """
         self._holds += 1
         try:
@@ -104,7 +108,7 @@ class Workers:
 
     @property
     def tracked(self) -> Mapping[Key, WorkerState]:
-        """The worker of each unfinished MLJob, and of each finished MLJob that has new input."""
+        """The :class:`.WorkerState` of each MLJob that has a worker, by the MLJob's key."""
         return self._states
 
     @property
@@ -207,8 +211,9 @@ class Workers:
             self.wake(key)
 
     def retry_now(self, key: Key) -> None:
-        """Make an MLJob's worker retry a refused submission at once. The number of failures in a
-        row is kept, so another failure makes the backoff longer.
+        """Make an MLJob's worker repeat at once the last request that failed, without the rest of
+        the backoff. The number of failures in a row is kept, so the backoff after another failure
+        is longer.
         """
         if (worker := self._states.get(key)) is not None:
             worker.inbox.retry_now = True
@@ -270,8 +275,8 @@ class Workers:
                 worker.timer.cancel()
 
     async def close(self) -> None:
-        """Start no more steps (:meth:`stop`), and wait for the running steps. Steps that take
-        longer than ``LAST_STEPS`` seconds are cancelled.
+        """Start no more steps (:meth:`stop`), and wait for the running steps. Cancel the steps that
+        have not ended ``LAST_STEPS`` (1.0) seconds after this call.
         """
         self.stop()
         if under_way := self._steps_under_way():
@@ -284,7 +289,7 @@ class Workers:
 
     async def _measured(self, key: Key, worker: WorkerState) -> float | None:
         """Run a step (:meth:`.Steps.take`). If the step stores a status, record the time since the
-        first input that woke the worker.
+        worker was first woken for this step.
         """
         (woken_at, worker.woken_at), written_at = (worker.woken_at, None), worker.written_at
         until = await self._steps.take(key, worker)

@@ -1,18 +1,19 @@
 """Detects that many runs have vanished from an Airflow at once.
 
 The operator follows the runs in progress of MLJobs. A followed run that Airflow no longer has is
-missing. Usually, somebody has deleted the run, and its MLJob fails. If many runs are missing at
-once (:func:`are_many`), somebody emptied or restored Airflow's database, or the URL leads to
-another Airflow. These runs don't count as deleted, and the operator starts no run in that Airflow,
-until the runs are found again or an administrator accepts their loss.
+missing. If few runs are missing, somebody has probably deleted these runs. They count as deleted,
+and their MLJobs fail. If many runs are missing at once (:func:`are_many`), somebody has probably
+emptied or restored Airflow's database, or the URL leads to another Airflow. These runs don't count
+as deleted, and the operator starts no run in that Airflow, until the runs are found again or an
+administrator accepts their loss.
 
 If all missing runs belong to one namespace, and the operator also follows runs of other namespaces,
 the missing runs do count as deleted. Otherwise a team that deletes its own runs would block the
 MLJobs of all other teams.
 
 If the operator follows three or more runs in an Airflow, a missing run counts as deleted only after
-a relist, which is a list of all active runs. Before a run counts as deleted, the operator also
-looks up all other followed runs that the relist did not list.
+a relist, which is a list of all active runs. The operator then looks up each other followed run
+that is not in the list. Until the look-up, such a run counts as missing but not as deleted.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Vanished:
     """How many runs have vanished from an Airflow, and since when.
 
     Attributes:
-        missing: The number of MLJobs whose run is missing, without runs whose loss is accepted.
+        missing: The number of MLJobs whose run is missing. MLJobs whose run is accepted as lost
+            don't count.
         followed: The number of all MLJobs that have a run in progress in this Airflow, including
             MLJobs whose run is missing.
         since: When the first of the missing runs was found missing. None if only the previous
@@ -65,7 +67,8 @@ class _FollowedRuns:
 
     Attributes:
         followed: The runs that the operator follows.
-        missing: For each missing run, when Airflow first answered that it has no such run.
+        missing: For each missing run, when the operator sent the first request that Airflow
+            answered with "no such run".
         unlisted: The runs that were not in the last list of all active runs, and that have not been
             found since.
         unchecked: The runs in ``unlisted`` that were not in ``missing`` before the last list, and
@@ -74,8 +77,9 @@ class _FollowedRuns:
             deleted.
         relisted_at: When the last list of all active runs was requested, or None if this process
             has requested no such list.
-        vanished: Whether many runs were missing at once, in this process or in the previous
-            process, and not all of them have been found again or accepted as lost.
+        vanished: Whether many runs were missing at once, in this process or when the previous
+            operator process ended, and not all missing runs have been found again or accepted as
+            lost since then.
     """
 
     followed: set[Key] = field(default_factory=set)
@@ -148,16 +152,17 @@ class MissingRuns:
         answered_at: datetime | None,
         submitted_at: datetime | None,
     ) -> bool:
-        """Record whether the run of an MLJob is missing. Return True if the record may have
-        changed. The caller then has to determine the state of the MLJob again.
+        """Follow the run of an MLJob, and record whether the run is missing. Return True if the
+        record may have changed. The caller then has to determine the state of the MLJob again.
 
         Args:
             key: The namespace and the name of the MLJob.
-            airflow: The name of the Airflow that has the run.
-            missed_at: When Airflow first answered that it has no such run. None if Airflow has not
-                answered yet, or if the last answer of Airflow contained the run.
-            answered_at: When the operator last asked Airflow for the run, or None if this process
-                has not asked yet.
+            airflow: The name of the Airflow to which the run was submitted.
+            missed_at: When the operator sent the first request that Airflow answered with "no such
+                run". None if Airflow has not answered yet, or if the last answer of Airflow
+                contained the run.
+            answered_at: The time at which the operator sent the newest of the answered requests for
+                the run, or an earlier time. None if Airflow has not answered this process yet.
             submitted_at: When the run was submitted, or None if this time is not known.
         """
         runs = self._runs[airflow]
@@ -183,9 +188,7 @@ class MissingRuns:
         return True
 
     def forget(self, key: Key) -> bool:
-        """Forget an MLJob that has no run in progress. Return whether its run was followed until
-        now.
-        """
+        """Stop following the run of an MLJob. Return whether the run was followed until now."""
         airflow = self._airflow_of.pop(key, None)
         if airflow is None:
             return False
@@ -194,12 +197,14 @@ class MissingRuns:
         return True
 
     def relist(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """Record which followed runs were not in the list of all active runs.
+        """Record that the operator has listed all active runs of an Airflow (a relist), and which
+        followed runs were not in this list.
 
         Args:
             airflow: The name of the Airflow.
-            asked_at: When the list was requested.
-            unlisted: The MLJobs whose runs were not in the list.
+            asked_at: When the operator requested the list.
+            unlisted: The MLJobs whose runs were not in the list. MLJobs whose run is not followed
+                are ignored.
         """
         runs = self._runs[airflow]
         runs.relisted_at = asked_at
@@ -209,15 +214,15 @@ class MissingRuns:
 
     def assume_vanished(self, airflow: str) -> None:
         """Record that many runs were missing in an Airflow when the previous operator process
-        ended. Many runs then count as vanished until this process has listed all active runs and no
-        run is missing any more.
+        ended. :meth:`have_vanished` is then True until this process has listed all active runs, and
+        has found each followed run or treats its loss as accepted.
         """
         self._runs[airflow].vanished = True
         self._update_vanished(airflow)
 
     def accept(self, airflow: str) -> int:
-        """Accept the loss of the runs that are missing now. Return how many of these runs were not
-        accepted before.
+        """Record that an administrator accepts the loss of all runs that are missing in an Airflow
+        now. Return for how many of these runs the loss was not accepted before.
         """
         runs = self._runs[airflow]
         lost = runs.lost
@@ -261,15 +266,15 @@ class MissingRuns:
         return len(runs.followed) >= MIN_VANISHED and key not in runs.unlisted
 
     def have_vanished(self, airflow: str) -> bool:
-        """Return whether many runs have vanished from an Airflow at once, and not all of them have
-        been found again or accepted as lost.
+        """Return whether many runs have vanished from an Airflow at once, and not all missing runs
+        have been found again or accepted as lost since then.
         """
         runs = self._runs.get(airflow)
         return runs is not None and runs.vanished
 
     def vanished(self, airflow: str) -> Vanished | None:
-        """Return how many runs have vanished from an Airflow and since when. Return None if
-        :meth:`have_vanished` is False.
+        """Return a :class:`Vanished`: how many runs have vanished from an Airflow, and since when.
+        Return None if :meth:`have_vanished` is False.
         """
         if not self.have_vanished(airflow):
             return None
@@ -285,8 +290,9 @@ class MissingRuns:
         return list(runs.missing) if runs is not None else []
 
     def take_changes(self) -> list[str]:
-        """Return the names of the Airflows for which :meth:`have_vanished` or
-        :meth:`withholds_absence` may have changed since the last call of this method.
+        """Return the names of the Airflows for which one of these answers has changed since the
+        last call of this method: whether many runs have vanished (:meth:`have_vanished`), and
+        whether many runs may be missing, counting runs that the operator still has to look up.
         """
         changed, self._changed = self._changed, set()
         return sorted(changed)

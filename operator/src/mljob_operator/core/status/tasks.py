@@ -1,7 +1,9 @@
 """The parts of a status about a run's tasks: counts, progress, and one entry for each task.
 
 The counts are exact. If not all entries fit, failed tasks are kept first, then active tasks and
-tasks that wait for a retry, then tasks in the state upstream_failed, then the tasks that ran last.
+tasks that wait for a retry, then tasks in the state upstream_failed, then the other tasks. Within
+each of these groups, the tasks that ended or started most recently are kept first.
+
 A status stays below 64 KiB, because the Kubernetes API server sends the whole status to every
 watcher.
 """
@@ -38,7 +40,8 @@ class RunTasks:
 
         Args:
             facts: All task instances of the run.
-            run_url: The URL of the run's page in Airflow. None if the entries shall have no links.
+            run_url: The URL of the run's page in Airflow, for the links in the tasks' entries of
+                ``status.tasks``. None if these entries shall have no links.
         """
         by_task: dict[str, list[TaskFact]] = defaultdict(list)
         for fact in facts:
@@ -87,7 +90,8 @@ def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | 
 
     Args:
         observed_run: What the operator knows of the run.
-        run_url: The URL of the run's page in Airflow. None if the entries shall have no links.
+        run_url: The URL of the run's page in Airflow, for the links in the tasks' entries of
+            ``status.tasks``. None if these entries shall have no links.
         tasks: A cache of the run's tasks. None if there is no cache.
     """
     found = (tasks if tasks is not None else RunTasks()).of(observed_run.tasks.values(), run_url)
@@ -95,7 +99,7 @@ def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | 
     for task in found:
         for state, number in task.states.items():
             states[state] += number
-    total, done = len(observed_run.tasks), _counts_as_succeeded(observed_run)
+    total, done = len(observed_run.tasks), _succeeded_states(observed_run)
     latest = max((task.activity for task in found if task.activity is not None), default=None)
     return TaskSummary(
         counts=TaskCounts.model_validate({"total": total} | {str(state): n for state, n in states.items()}),
@@ -106,10 +110,10 @@ def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | 
     )
 
 
-def _counts_as_succeeded(observed_run: ObservedRun) -> tuple[TaskState, ...]:
-    """Return the states in which a task instance counts as succeeded. Skipped and removed task
-    instances of a failed run don't count. Airflow skips the remaining tasks when somebody sets a
-    run to failed, or when a run exceeds its ``dagrun_timeout``.
+def _succeeded_states(observed_run: ObservedRun) -> tuple[TaskState, ...]:
+    """Return the states in which a task instance of the run counts as succeeded. In a failed run,
+    skipped and removed task instances don't count as succeeded. Airflow skips the remaining tasks
+    when somebody sets a run to failed, or when a run exceeds its ``dagrun_timeout``.
     """
     if observed_run.run is not None and observed_run.run.state is RunState.FAILED:
         return (TaskState.SUCCESS,)

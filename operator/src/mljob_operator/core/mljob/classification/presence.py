@@ -21,11 +21,12 @@ class Presence:
 
     Attributes:
         absent: Whether Airflow has no such run, and no submission of the run can still arrive.
-        vanished: Whether many other runs are missing at the same time as this run. In this case,
-            Airflow's answers do not prove that the run was deleted.
-        unsent: Whether this process began the attempt, and none of its submissions can have reached
-            Airflow.
-        in_doubt: Whether a submission may have taken effect, or may still take effect.
+        vanished: Whether this run is missing in Airflow, and many other runs may be missing too. In
+            this case, Airflow's answers do not prove that the run was deleted.
+        unsent: Whether this process began the attempt, and no submission of the attempt can have
+            reached Airflow.
+        in_doubt: Whether it is unknown if the attempt's run was submitted: a submission may have
+            reached Airflow or may still arrive, and this process knows no answer to the submission.
         ask_again_at: When to ask Airflow again for a run that Airflow did not find. None if Airflow
             has not answered yet, if Airflow's last answer contained the run, or if the run is
             ``absent``.
@@ -56,9 +57,9 @@ class Presence:
 
 
 def _is_absent(inputs: Inputs, current: CurrentAttempt, *, unsent: bool) -> bool:
-    """Return whether the run is proved absent. The proof is two answers "no such run" to requests
-    that were sent when no submission could still arrive. One answer is enough if the attempt starts
-    a new run, and no submission of this process can have reached Airflow.
+    """Return whether it is proved that Airflow does not have the run. The proof is two answers "no
+    such run" to requests that were sent when no submission could still arrive. One answer is enough
+    if the attempt starts a new run and ``unsent`` is True (see :class:`Presence`).
     """
     missed_at, unknown_until = inputs.observed_run.missed_at, inputs.transient.unknown_until
     if missed_at is None:
