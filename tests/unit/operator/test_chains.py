@@ -494,7 +494,7 @@ class TestLife:
         assert [run.conf for run in runs_of(world, "train")] == [OUTPUTS, OUTPUTS]
         assert status(world, "train").upstreams == taken
 
-    async def lose_backfill(self, world: World, **outputs: Any) -> None:
+    async def lose_backfill(self, world: World) -> None:
         """Let the backfill of the MLJob ``past-days`` fail, and delete the backfill in Airflow
         before the retry. The backfill takes outputs of the MLJob ``data``.
         """

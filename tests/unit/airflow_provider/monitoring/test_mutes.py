@@ -91,6 +91,20 @@ def test_a_finding_about_several_dags_is_muted_if_each_dag_is_muted(dags: list[s
     assert found.findings == ([] if muted else [broken])
 
 
+@pytest.mark.parametrize(
+    ("others", "was_muted"),
+    [([], False), ([entry(dags="b")], True), ([entry(dags="b", until=EARLIER)], True)],
+    ids=["never", "until the end of one mute", "until the end of both mutes"],
+)
+def test_a_finding_about_several_dags_says_that_it_was_muted_if_it_was(
+    others: list[dict[str, Any]], was_muted: bool
+) -> None:
+    broken = finding("file.py", kind=FindingKind.IMPORT_ERROR)
+    mutes = parse(json.dumps([entry(dags="a", until=EARLIER), *others]))
+    [kept] = apply_mutes([broken], mutes, lambda _: [Dag("a"), Dag("b")], LINKS, NOW).findings
+    assert ("was muted until" in kept.detail) is was_muted
+
+
 @pytest.mark.parametrize("tag", ["mljob-mute", "mljob-mute:dag_paused", "mljob-mute:paused"])
 def test_a_tag_mutes_findings_of_its_dag(tag: str) -> None:
     found = told(CHURN, tags=["nightly", tag])

@@ -163,7 +163,7 @@ def apply_mutes(
     now: datetime,
 ) -> MuteResult:
     """Remove muted findings, and add findings about invalid mutes. A remaining finding gets a
-    remark if an entry of the Variable muted such findings, and the entry has ended (``until``).
+    remark if the finding would be muted, had no entry of the Variable ended (``until``).
 
     Args:
         findings: All findings.
@@ -222,8 +222,15 @@ def _is_misspelt(tag: str) -> bool:
 
 
 def _with_ended(finding: Finding, dags: Sequence[Dag], mutes: Mutes, now: datetime) -> Finding:
-    for mute in mutes.entries:
-        if now >= mute.entry.until and any(mute.covers(finding.kind, dag.dag_id) for dag in dags):
+    ended = [mute for mute in mutes.entries if now >= mute.entry.until]
+
+    def was_muted(dag: Dag) -> bool:
+        return any(mute.covers(finding.kind, dag.dag_id) for mute in ended)
+
+    if not all(was_muted(dag) or _place(finding.kind, dag, mutes, now) for dag in dags):
+        return finding
+    for mute in ended:
+        if any(mute.covers(finding.kind, dag.dag_id) for dag in dags):
             end = f"{mute.entry.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
             remark = f"This finding was muted until {end}: {mute.entry.reason}"
             return finding.model_copy(update={"detail": f"{finding.detail} {remark.rstrip('.')}.".strip()})
