@@ -1,4 +1,5 @@
-"""Fixtures for all tests: one development stack for the whole session, and operators that use it.
+"""Fixtures for all tests: one stack for the whole session, and operators that use the stack. The
+stack has a Kubernetes control plane, an Airflow and a Kafka broker.
 
 The stack is in ``.dev-test``, and is removed when the session ends. With ``KEEP_TEST_STACK=1`` the
 stack stays, and the next session uses it. After a failed test, the stack's logs stay in
@@ -152,8 +153,8 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """For a failed test, report the logs of its operators and of the stack's components that are
-    not ready.
+    """Add the last lines of logs to the report of a failed test: the log of each operator that the
+    test uses, and the log of each component of the stack that is not ready.
     """
     report = yield
     if report.failed:
@@ -230,8 +231,8 @@ def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
 
 
 def _session_of(directory: Path) -> list[str]:
-    """Return the id of the session that started the stack, and the state ``begun`` or ``up``.
-    Return an empty list if there is no stack.
+    """Return two texts: the id of the session that started the stack, and ``up`` if the stack has
+    started completely, otherwise ``begun``. Return an empty list if there is no stack.
     """
     of_session = directory / "session"
     return of_session.read_text().split() if of_session.exists() else []
@@ -239,8 +240,9 @@ def _session_of(directory: Path) -> list[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Remove the stack after the last worker, unless ``KEEP_TEST_STACK`` or ``--leave-stack`` is
-    set. ``--leave-stack`` does not apply to an interrupted session.
+    """Remove the session's stack after all workers of pytest-xdist have ended, unless
+    ``KEEP_TEST_STACK`` or ``--leave-stack`` is set. ``--leave-stack`` does not apply to an
+    interrupted session.
     """
     directory = _directory(session.config)
     if sharing.is_worker(session.config) or os.environ[SESSION] not in _session_of(directory):
@@ -276,7 +278,9 @@ def airflow(stack: Stack) -> Iterator[AirflowRest]:
 
 @pytest.fixture(scope="session")
 def dag_repository(stack: Stack) -> DagRepository:
-    """The git repository from which Airflow reads DAGs. The oldest Airflow has no such repository."""
+    """A git repository from which Airflow reads DAGs, in addition to the folders of DAGs. The
+    oldest Airflow has no such repository.
+    """
     return DagRepository(stack.directory / DAG_REPOSITORY)
 
 
@@ -301,14 +305,14 @@ def launch(stack: Stack) -> Iterator[Launch]:
 
 @pytest.fixture(scope="session")
 def new_installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
-    """A function that starts operators, which run until the session ends."""
+    """A :class:`NewInstallation` whose operators run until the session ends."""
     with ExitStack() as at_the_end:
         yield _installer(stack, kubectl, launch, at_the_end.callback)
 
 
 @pytest.fixture
 def installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
-    """A function that starts operators, which run until the test ends."""
+    """A :class:`NewInstallation` whose operators run until the test ends."""
     with ExitStack() as at_the_end:
         yield _installer(stack, kubectl, launch, at_the_end.callback)
 

@@ -1,4 +1,6 @@
-"""A simulated Airflow, with its settings and its parts."""
+"""The settings of a simulated Airflow, and the class that connects its parts, such as the store of
+runs and the scheduler.
+"""
 
 from __future__ import annotations
 
@@ -105,8 +107,9 @@ class SimulatedAirflow:
         return self.store.active()
 
     async def work(self) -> None:
-        """Advance the simulated runs until this coroutine is cancelled. Then send the remaining
-        events, except events that a fault still delays (``Faults.late_events``).
+        """Advance the simulated runs until this coroutine is cancelled. Then wait for up to 5
+        seconds until Kafka has received the events. Events that a fault still delays
+        (``Faults.late_events``) are not waited for.
         """
         try:
             await self.scheduler.work()

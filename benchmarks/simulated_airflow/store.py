@@ -93,7 +93,9 @@ class Store:
         return run
 
     def set_run(self, run: Run, state: RunState) -> None:
-        """Set the state of a run, and the time of its start or end."""
+        """Set the state of a run. With the state running, also set the run's start to now. With the
+        state success or failed, also set the run's end to now.
+        """
         at = now()
         run.state = state
         if state is RunState.RUNNING:
@@ -136,8 +138,8 @@ class Store:
             self._changed_tasks.pop(task.number, None)
 
     def touch(self, run: Run, tasks: Iterable[TaskInstance] = ()) -> None:
-        """Record that a run has changed now. The task instances ``tasks`` come first in the result
-        of :meth:`tasks_since`, but the time of their last change stays the same.
+        """Set the time of a run's last change to now. Also put the task instances ``tasks`` first
+        in the result of :meth:`tasks_since`. The caller has already set the times of their changes.
         """
         run.changed = now()
         self._changed_runs.pop(run.key, None)

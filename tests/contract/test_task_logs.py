@@ -19,8 +19,9 @@ TASK = ("echo", -1)
 
 
 async def text_of(airflow: Airflow, run_id: str, number: int) -> tuple[str | None, str | None]:
-    """Return the log of a try, and the token for later entries. The token is None if the log is
-    complete. Both values are None if the try does not exist.
+    """Return the log of try ``number`` of the task ``echo``, and the token for requesting later
+    entries. The token is None if the log is complete. Both values are None if the try does not
+    exist.
     """
     log = await airflow.open_log("parity_params", run_id, TASK, number)
     if log is None:

@@ -1,4 +1,6 @@
-"""Submits ten MLJobs, and checks how the MLJobs end although a component dies."""
+"""Functions for tests in which a component fails while ten MLJobs are in progress. The functions
+submit the MLJobs, wait for the MLJobs, and check the results.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ def runs_over(airflow: AirflowRest, installation: Installation) -> int:
 
 
 def assert_all_ended_right(installation: Installation, names: list[str], airflow: AirflowRest) -> None:
-    """Assert that each MLJob finishes with exactly one run, and that its status agrees with
-    Airflow.
+    """Wait until all MLJobs have finished. Then assert that each MLJob has exactly one run in
+    Airflow, and that the MLJob's status agrees with Airflow.
     """
     ended = installation.jobs.until_finished(*names, within=BOUND)
     for name in names:
@@ -39,8 +41,8 @@ def assert_all_ended_right(installation: Installation, names: list[str], airflow
 
 
 def some(jobs: MLJobs, names: list[str], count: int, condition: Callable[[Object], object], what: str) -> None:
-    """Wait until the statuses of ``count`` MLJobs meet ``condition``. ``what`` describes the
-    condition in the error message.
+    """Wait until the statuses of at least ``count`` of the MLJobs ``names`` meet ``condition``.
+    ``what`` describes the condition in the error message.
     """
 
     def look() -> bool:

@@ -1,5 +1,7 @@
 """The response of the subresource ``mljobs/events`` of ``run.mljob.dev``: the history of an MLJob's
-run. The aggregated API server, mljob-api, sends the response.
+run. The aggregated API server, mljob-api, sends the response. mljob-api reads the history from
+Kafka. Without Kafka, mljob-api reads the states of the run and its tasks from Airflow's REST API
+instead.
 
 The response has the format JSON lines (``application/x-ndjson``): each line is one
 :data:`HistoryEntry`. An empty line is a heartbeat, which keeps idle connections open. Readers skip
@@ -7,10 +9,10 @@ heartbeats. The last line of a response is a :class:`HistoryEnd`. If this line i
 response was cut off, and the reader must repeat the request.
 
 The Kubernetes API server cuts off the response to a GET of ``mljobs/events`` after a minute. So if
-such a response is not complete after 50 seconds, mljob-api ends it. The last line then has the
-reason ``Limit``. If the history comes from Kafka, the last line also has a cursor: the position at
-which the reader's next request begins. A watch (:func:`.run_path` with ``watch=True``) can last for
-hours.
+such a response is not complete after 50 seconds, mljob-api ends the response. The last line then
+has the reason ``Limit``. If the history comes from Kafka, the last line also has a cursor. With
+this cursor as the parameter ``after``, the reader's next request continues after the entries of
+this response. A watch (:func:`.run_path` with ``watch=True``) can last for hours.
 
 Entries from Kafka come in the order of the Kafka partition. Kafka may deliver an event twice, so a
 reader that counts entries must first remove duplicates.
@@ -126,8 +128,8 @@ class EndReason(StrEnum):
 
 
 class HistoryEnd(ResourceModel):
-    """The last entry of a response. It says why the response ends. If the history comes from Kafka,
-    the entry also has the position at which the next request can begin.
+    """The last entry of a response, which says why the response ends. If events were read from
+    Kafka, the entry also has the position at which the next request can begin.
     """
 
     kind: Literal["end"] = "end"

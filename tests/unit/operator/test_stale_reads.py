@@ -1,4 +1,4 @@
-"""For a while, the API server answers reads with an older version."""
+"""The operator makes no wrong decision while the Kubernetes API returns old versions of MLJobs."""
 
 from __future__ import annotations
 

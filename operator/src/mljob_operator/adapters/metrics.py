@@ -128,9 +128,9 @@ class Metrics:
         """Count a Kafka message.
 
         Args:
-            outcome: ``applied`` if an MLJob's worker got the message, ``foreign`` if the message is
-                not about a run of this operator's MLJobs, ``tombstone`` if the message has no
-                value, or ``unreadable``.
+            outcome: ``applied`` if the message was passed to an MLJob's worker. ``foreign`` if the
+                message is not about a run of this operator's MLJobs, or reports no change that the
+                operator uses. ``tombstone`` if the message has no value. Otherwise ``unreadable``.
         """
         self._events.labels(outcome).inc()
 
@@ -143,18 +143,19 @@ class Metrics:
         self._patches.observe(seconds)
 
     def write_lag(self, seconds: float) -> None:
-        """Record the seconds from the first input that woke an MLJob's worker until a status was
-        stored.
-
-        An input is an event, an answer of Airflow or a change of the MLJob.
+        """Record the seconds from the first input that woke an MLJob's worker for a step until this
+        step has stored a status. An input is an event from Kafka, an answer of Airflow or a change
+        of the MLJob.
         """
         self._lag.observe(seconds)
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Set the function that each scrape calls for the numbers of waiting writes.
+        """Set the function that counts the writes that wait to be sent to the Kubernetes API. Each
+        scrape calls this function.
 
         Args:
-            waiting: Returns the number of waiting writes to the Kubernetes API, by priority.
+            waiting: Returns a dict from the name of each priority to the number of waiting writes
+                with this priority.
         """
         self._waiting_writes.numbers = waiting
 
@@ -163,8 +164,8 @@ class Metrics:
         self._refused.inc()
 
     def event_latency(self, seconds: float) -> None:
-        """Record the seconds from a Kafka message's timestamp until the message's content is in a
-        stored status.
+        """Record the seconds from the timestamp of a Kafka message until the message is in a stored
+        status, or until the MLJob's worker dropped the message.
         """
         self._latency.observe(seconds)
 
@@ -183,13 +184,13 @@ class Metrics:
         self._requests.labels(airflow, operation, outcome).observe(seconds)
 
     def resync(self, airflow: str, outcome: str) -> None:
-        """Count a read of an Airflow's recent changes.
+        """Count a read of the recent changes of the operator's runs in an Airflow.
 
         Args:
             airflow: The name of the AirflowInstance. Empty for the Airflow of the operator's
                 settings.
-            outcome: ``ok`` or ``failed``. With ``ok``, the time of the last success is also set to
-                now.
+            outcome: ``ok`` or ``failed``. With ``ok``, this method also records the current time as
+                the time of the last success.
         """
         if airflow in self._deleted_airflows:
             return
@@ -198,7 +199,7 @@ class Metrics:
             self._read_at.labels(airflow).set_to_current_time()
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Set whether an Airflow is ready.
+        """Record whether an Airflow is ready.
 
         Args:
             airflow: The name of the AirflowInstance. Empty for the Airflow of the operator's
@@ -217,33 +218,36 @@ class Metrics:
             metric.remove_by_labels({"airflow": airflow})
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Set how many of the operator's runs have vanished from an Airflow at once.
+        """Record how many of the operator's runs are missing in an Airflow from which many runs
+        have vanished at once.
 
         Args:
             airflow: The name of the AirflowInstance. Empty for the Airflow of the operator's
                 settings.
-            runs: The number of runs. 0 if only few runs are missing.
+            runs: The number of missing runs. 0 for any other Airflow.
         """
         if airflow in self._deleted_airflows:
             return
         self._vanished.labels(airflow).set(runs)
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Set the number of orphaned runs in an Airflow.
+        """Record the number of orphaned runs in an Airflow.
 
-        An orphaned run is an active run of this operator without an MLJob.
+        An orphaned run is an active run that the operator has submitted, but that belongs to no
+        attempt of an existing MLJob.
         """
         if airflow in self._deleted_airflows:
             return
         self._orphaned.labels(airflow).set(runs)
 
     def reservations(self, airflow: str, active: int, waiting: int) -> None:
-        """Set the numbers of MLJobs in an AirflowInstance.
+        """Record how many MLJobs have an active run in an AirflowInstance, and how many wait.
 
         Args:
             airflow: The name of the AirflowInstance.
-            active: The number of MLJobs with a run.
-            waiting: The number of MLJobs that wait for admission.
+            active: How many MLJobs have, or possibly have, an active run.
+            waiting: How many MLJobs wait because the AirflowInstance limits the number of active
+                runs.
         """
         if airflow in self._deleted_airflows:
             return
@@ -251,7 +255,7 @@ class Metrics:
         self._waiting.labels(airflow).set(waiting)
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """Set whether the operator is connected to a topic's brokers.
+        """Record whether the operator is connected to a topic's brokers.
 
         Args:
             topic: The name of the topic.
@@ -265,11 +269,11 @@ class Metrics:
             self._connected.labels(topic).set(connected)
 
     def kafka_lag(self, topic: str, messages: int) -> None:
-        """Set the number of unread messages of a topic."""
+        """Record the number of messages of a topic that the operator has not read yet."""
         self._unread.labels(topic).set(messages)
 
     def leader(self, leads: bool) -> None:
-        """Set whether this process is the leader."""
+        """Record whether this process is the leader."""
         self._leader.set(leads)
 
     def stand_by(self) -> None:
@@ -296,5 +300,7 @@ class Metrics:
         self._deleted_airflows.clear()
 
     def in_flight(self, messages: int) -> None:
-        """Set the number of Kafka messages that were read but are not in a stored status yet."""
+        """Record the number of Kafka messages that the operator has read, but has neither stored in
+        a status nor dropped.
+        """
         self._in_flight.set(messages)

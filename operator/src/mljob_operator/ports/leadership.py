@@ -1,4 +1,6 @@
-"""The protocol classes for the election of the leader. Only the leader changes anything."""
+"""The protocol classes for the election of the leader. Only the leader changes MLJobs and the
+runs in Airflow.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from ..errors import NotLeading
 
 
 class Gate(Protocol):
-    """Blocks requests that change something while the process is not the leader."""
+    """While the process is not the leader, blocks the requests that would change something."""
 
     def check(self) -> None:
         """Raise an error unless the process is the leader. Adapters call this method right before
@@ -35,8 +37,8 @@ class ReadOnly:
 
 
 class LeaseStore(Protocol):
-    """Reads and writes the Leases of operators in the Kubernetes API. All methods raise
-    ``StoreError`` if the Kubernetes API fails.
+    """Reads and writes this operator's Lease, and reads the Leases of other operators. All methods
+    raise ``StoreError`` if the Kubernetes API fails.
     """
 
     async def get(self) -> Lease | None:

@@ -27,8 +27,8 @@ class RequestMeter(Protocol):
 
 class JobMeter(Protocol):
     """Records the metrics of MLJobs. ``adapters/job_metrics.py`` has the names of the metrics. All
-    durations are in seconds. ``run_id`` is the id of the dag run, which Prometheus stores as the
-    exemplar of the duration.
+    durations are in seconds. ``run_id`` is the id of the dag run. Prometheus stores this id with
+    the duration, as an exemplar.
     """
 
     def follow(self, key: Key, labels: JobLabels) -> None:
@@ -46,8 +46,10 @@ class JobMeter(Protocol):
         ...
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record the time from the planned start of an attempt until Airflow queued the run of the
-        attempt.
+        """Record how long an attempt waited until Airflow had queued its run. The wait of the first
+        attempt begins when the MLJob is created. The wait of a later attempt begins when the
+        previous attempt has ended. A suspension, a changed spec or a requested retry may postpone
+        the beginning.
         """
         ...
 
@@ -60,8 +62,8 @@ class JobMeter(Protocol):
         ...
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record the time from the planned start of an attempt until its end. ``phase`` is the
-        phase at the end.
+        """Record how long an attempt took, including the wait of :meth:`submission_wait`. ``phase``
+        is the phase with which the attempt ended.
         """
         ...
 
@@ -91,8 +93,9 @@ class Meter(RequestMeter, Protocol):
         """Count a Kafka message that was read.
 
         Args:
-            outcome: ``applied`` if an MLJob's worker received the message, ``foreign`` if no MLJob
-                needs the message, ``tombstone`` if the message has no value, or ``unreadable``.
+            outcome: ``applied`` if the message was passed to an MLJob's worker. ``foreign`` if the
+                message is not about a run of this operator's MLJobs, or reports no change that the
+                operator uses. ``tombstone`` if the message has no value. Otherwise ``unreadable``.
         """
         ...
 
@@ -107,14 +110,19 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def write_lag(self, seconds: float) -> None:
-        """Record the seconds from the first input for an MLJob until a status was stored. An input
-        is an event, an answer of Airflow or a change of the MLJob.
+        """Record the seconds from the first input that woke an MLJob's worker for a step until this
+        step has stored a status. An input is an event from Kafka, an answer of Airflow or a change
+        of the MLJob.
         """
         ...
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Set the function that returns how many writes to the Kubernetes API are waiting, by the
-        name of their priority. Each scrape calls this function.
+        """Set the function that counts the writes that wait to be sent to the Kubernetes API. Each
+        scrape calls this function.
+
+        Args:
+            waiting: Returns a dict from the name of each priority to the number of waiting writes
+                with this priority.
         """
         ...
 
@@ -129,8 +137,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def resync(self, airflow: str, outcome: str) -> None:
-        """Count a request for the recent changes of all runs in an Airflow. ``outcome`` is ``ok``
-        or ``failed``.
+        """Count a read of the recent changes of the operator's runs in an Airflow. ``outcome`` is
+        ``ok`` or ``failed``.
         """
         ...
 
@@ -141,19 +149,19 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Record how many of the operator's runs have vanished from an Airflow at once. If only a
-        few runs are missing, ``runs`` is 0.
+        """Record how many of the operator's runs are missing in an Airflow from which many runs
+        have vanished at once. For any other Airflow, ``runs`` is 0.
         """
         ...
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Record the number of orphaned runs in an Airflow: active runs of the operator that no
-        MLJob follows.
+        """Record the number of orphaned runs in an Airflow. An orphaned run is an active run that
+        the operator has submitted, but that belongs to no attempt of an existing MLJob.
         """
         ...
 
     def reservations(self, airflow: str, active: int, waiting: int) -> None:
-        """Record the numbers of MLJobs in an AirflowInstance.
+        """Record how many MLJobs have an active run in an AirflowInstance, and how many wait.
 
         Args:
             airflow: The name of the AirflowInstance.

@@ -4,7 +4,7 @@ Some properties have a setting of the operator. Users can set the other properti
 properties: as JSON in ``MLJOB_KAFKA_EXTRA_CONFIG``, and secret properties in the file that
 ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. The operator refuses the properties in ``RESERVED``. For
 example, users can't change when offsets are committed, because the operator commits the offset of
-an event after it has stored the status.
+an event only after the MLJob's status with this event is stored.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ class Unusable(ValueError):
 
 
 def properties(settings: KafkaSettings) -> dict[str, Any]:
-    """Return all properties for librdkafka. The values of the operator's settings take precedence
-    over extra properties.
+    """Return all properties for librdkafka: the properties that have a setting of the operator, and
+    the extra properties.
 
     Raises:
         Unusable: The file with extra properties can't be read, is too large, has lines of another
@@ -143,8 +143,8 @@ def from_lines(text: str) -> dict[str, str]:
     a line break.
 
     Raises:
-        Unusable: The text is too large, has another form, or has a property that the operator
-            refuses.
+        Unusable: The text is too large, has a line of another form, or has a property that the
+            operator refuses.
     """
     _bound(len(text.encode(errors="replace")))
     pairs = []

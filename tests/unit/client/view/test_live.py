@@ -1,4 +1,4 @@
-"""The changes that the view sends to open pages."""
+"""The changes that the web view of MLJobs sends to the pages that are open in browsers."""
 
 from __future__ import annotations
 

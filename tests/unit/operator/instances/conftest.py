@@ -62,8 +62,8 @@ class Platform(World):
         subscribe: Callable[[str], Any] | None = None,
         **settings: Any,
     ) -> SourceSupervisor:
-        """Return the supervisor that reads changes and Kafka topics of all Airflows. Without
-        ``subscribe``, the supervisor reads no topics.
+        """Return a new :class:`SourceSupervisor`, which reads the changes of runs in all Airflows
+        and the Kafka topics of all Airflows. Without ``subscribe``, the supervisor reads no topics.
         """
         return SourceSupervisor(
             self.registry,

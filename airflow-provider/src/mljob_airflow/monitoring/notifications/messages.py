@@ -1,4 +1,5 @@
-"""Writes the messages to owners, in Slack's Block Kit.
+"""Makes the Slack messages that tell owners of DAGs about the problems in a monitoring report. The
+format of the messages is Slack's Block Kit.
 
 The layout fits the screen of a phone. A phone shows the fields of a section below each other, so a
 message has no fields and no tables. Slack converts the times to the time zone of the reader.
@@ -59,12 +60,12 @@ _PLURALS = {
 
 
 def message(notification: Notification, *, page: str | None = None, note: str | None = None) -> Message:
-    """Make the message of a notification.
+    """Return the message for a notification, as a JSON object for Slack.
 
     Args:
         notification: The notification.
-        page: The URL of the report's page, or ``None``. The message has a button with this URL,
-            unless the URL is too long for Slack.
+        page: The URL of the HTML page of the monitoring report, or ``None`` if the report has no
+            page. The message has a button with this URL, unless the URL is too long for Slack.
         note: A remark about the message itself, for example that the message was meant for another
             recipient.
     """

@@ -4,7 +4,8 @@ backfills.
 Only this module compares version numbers. These differences between 3.1 and 3.3 need no comparison:
 
 - 3.1 ignores ``cursor`` and uses ``offset``. So the operator's requests have both.
-- 3.1 ignores ``run_id_prefix_pattern``. So the operator filters the runs by its prefix itself.
+- 3.1 ignores ``run_id_prefix_pattern``. So the operator itself leaves out runs whose id has another
+  prefix.
 - 3.1 and 3.2 have no state ``awaiting_input``. A task that asks a person is ``deferred`` there.
 
 Source: the OpenAPI documents of 3.1, 3.2 and 3.3.
@@ -34,7 +35,7 @@ _TESTED = f"This operator works with {SUPPORTED}"
 
 
 def supported(version: str, url: str) -> Version:
-    """Return the major and minor number of a supported version of Airflow.
+    """Parse the version that an Airflow reports. Return the major and the minor number.
 
     Raises:
         AirflowUnsupported: The version is too old, or is not a version number.
@@ -62,8 +63,8 @@ def without_api(answered: str) -> AirflowUnavailable:
     """Return the error for a server that answers 404 to a request that every Airflow 3 accepts.
 
     Args:
-        answered: The beginning of the error's message, as in :attr:`.Reply.answered`. It names the
-            URL and quotes the answer.
+        answered: The beginning of the error's message: :attr:`.Reply.answered`, which names the URL
+            and quotes the answer.
     """
     return AirflowUnavailable(
         f"{answered}: it is Airflow 2, or not the URL of an api-server, or a proxy answers instead of Airflow. {_TESTED}."
@@ -78,7 +79,7 @@ def repeats_logs(number: Version) -> bool:
 
 
 def assert_backfills(number: Version, version: str, url: str) -> None:
-    """Raise AirflowUnsupported if this version can't find the runs of one backfill."""
+    """Raise AirflowUnsupported if this Airflow version can't list only the runs of one backfill."""
     if number < BACKFILLS_CAN_BE_TOLD_APART:
         since = ".".join(map(str, BACKFILLS_CAN_BE_TOLD_APART))
         raise AirflowUnsupported(

@@ -16,7 +16,7 @@ from ...ports import Clock, JobMeter, Tracer
 
 class Milestones:
     """Records in metrics and traces that an MLJob, an attempt or a stage of an attempt has ended.
-    Each end is recorded once, by the process that stores the status with this end.
+    Each end is recorded at most once, by the process that stores the status with this end.
 
     Args:
         meter: The metrics of MLJobs.

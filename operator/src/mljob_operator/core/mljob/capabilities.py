@@ -19,11 +19,13 @@ class Capabilities:
         has_chosen_id: Whether the operator chooses the id of the workload. If so, Airflow refuses a
             second submission with the same id, and the operator can find the workload by its
             id.
-        has_tasks: Whether the operator reads the tasks of the workload. If not, the workload counts
-            as started as soon as a run is in progress.
+        has_tasks: Whether the operator reads the tasks of the workload. If so, the workload counts
+            as started when its first task has started. If not, the workload counts as started when
+            its first run has started.
         has_note: Whether the operator can add a note to the workload in Airflow.
-        cancelled_by_dag: Whether the cancellation DAG can cancel the workload. If not, the operator
-            cancels the workload through Airflow's REST API.
+        cancelled_by_dag: Whether the cancellation DAG, a DAG that cancels runs of other DAGs, can
+            cancel the workload. If not, the operator cancels the workload through Airflow's REST
+            API.
         has_children: Whether the operator, after a cancellation of the workload, looks for runs
             that tasks of the workload have triggered.
         repeats_cancelled: Whether a retry with retryStrategy ClearFailed repeats everything that a
