@@ -1,5 +1,6 @@
-"""Run the benchmarks, and print a table. A complete run also writes the results to
-benchmarks/results.
+"""Run the benchmarks, and print a table of the results. The results are written to
+benchmarks/results in two cases: with --keep, or if all benchmarks ran without --quick and without
+an error.
 """
 
 from __future__ import annotations
@@ -93,8 +94,9 @@ class Run:
         self.results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
 
     def _measure_load(self, bench: BenchStack) -> None:
-        """Measure the operator under load. Store each result at once, because a later benchmark may
-        fail.
+        """Run those of the benchmarks ``floor``, ``rates``, ``upgrade`` and ``live`` that are in
+        ``parts``. With ``rates``, also run ``floor``. Store each result at once, because a later
+        benchmark may fail.
         """
         if self.parts & {"floor", "rates"}:
             floor = bare_writes.measure(bench, self.floor_jobs)
@@ -193,13 +195,15 @@ def _store(results: dict[str, Any], *, whole: bool) -> None:
 def merged(before: dict[str, Any], results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     """Merge the results of this run into the earlier results.
 
-    In the merged results, the field ``measured`` has the date and the machine of each benchmark
-    that ran after the last complete run. Results of benchmarks that no longer exist are left out.
+    The field ``measured`` of the merged results has an entry for each benchmark that ran after the
+    last complete run: the date and the machine of the benchmark's newest results. Results of
+    benchmarks that no longer exist are left out.
 
     Args:
         before: The earlier results.
         results: The results of this run.
-        whole: Whether this run was complete. A complete run replaces all earlier results.
+        whole: Whether this run was complete: all benchmarks ran without ``--quick`` and without an
+            error. Then the function returns ``results`` alone.
     """
     if whole:
         return results

@@ -1,9 +1,16 @@
-"""Measures how fast an operator of MLJobs could be at best. An operator has to send some writes for
-each MLJob. This benchmark sends only these writes.
+"""Measures how fast an operator of MLJobs could be at best. The benchmark sends only the writes
+that a successful MLJob needs:
 
-The writes for an MLJob are: create the MLJob, add the finalizer, write the id of the run into the
-status, write the start of the run, write the end of the run, remove the finalizer, and create two
-Events. A watch receives the same changes as an operator's watch.
+1. Create the MLJob, as a user does.
+2. Add the finalizer.
+3. Write the id of the run into the status.
+4. Create an Event about the submission.
+5. Write the start of the run into the status.
+6. Write the end of the run into the status.
+7. Create an Event about the success.
+8. Remove the finalizer.
+
+Meanwhile, a watch receives all changes of the MLJobs, as an operator's watch does.
 """
 
 from __future__ import annotations
@@ -34,8 +41,9 @@ class Result:
 
     Attributes:
         jobs: How many MLJobs were written.
-        seconds: How long the writes of all MLJobs took together.
-        api_cpu_ms: CPU time of the API server for each MLJob, in milliseconds.
+        seconds: The time from the first write of the first MLJob to the end of the last write, in
+            seconds.
+        api_cpu_ms: The mean CPU time of the API server per MLJob, in milliseconds.
     """
 
     jobs: int
@@ -58,12 +66,13 @@ class Result:
 
 
 def measure(bench: BenchStack, jobs: int, first: int = 0) -> Result:
-    """Send all writes for ``jobs`` MLJobs, and measure how long the writes take together.
+    """Send the writes for ``jobs`` MLJobs, for at most :data:`AT_A_TIME` MLJobs at the same time.
+    Measure the time from the first to the last write, and the CPU time of the API server.
 
     Args:
         bench: The stack whose API server receives the writes.
         jobs: The number of MLJobs.
-        first: The number of the first MLJob, for its name.
+        first: The number in the name of the first MLJob. The names of the MLJobs are numbered.
     """
     bench.cluster.make_namespace(NAMESPACE)
     with step("floor", f"the bare writes of {jobs} MLJobs"):

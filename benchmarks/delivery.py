@@ -1,6 +1,8 @@
-"""Measures the cost of sending events for a task. A task has one of four variants: with this
-project's callbacks, with Airflow's own producer (the plugin ``kafka_event_producer`` of its Kafka
-provider), with both, and with neither. The cost of the last variant is the floor.
+"""Measures what sending events costs a task: CPU time, duration and peak memory.
+
+Each task has one of four variants. The events are sent by this project's callbacks, by Airflow's
+own producer (the plugin ``kafka_event_producer`` of Airflow's Kafka provider), by both, or by
+neither. The cost of a task that sends no events is the floor.
 
 The tasks run in real processes of Airflow's worker, and do no work of their own
 (dags/bench_delivery.py). A run of the DAG executes the tasks one after the other. The variants
@@ -80,7 +82,8 @@ class Result:
 
         ``p50`` is the median, and ``p90`` is the 90th percentile. ``more`` and ``ratio`` compare
         the variant's median with the median of the tasks that send no events: ``more`` is the
-        difference, and ``ratio`` is the quotient.
+        difference, and ``ratio`` is the quotient. ``tasks_of_each`` is the number of measured tasks
+        of each variant.
         """
         return {"tasks_of_each": len(self.costs[FLOOR])} | {
             variant: {measure: self._figures(variant, measure) for measure in MEASURES} for variant in self.costs
@@ -175,7 +178,9 @@ def _run(bench: BenchStack, run_id: str) -> None:
 
 
 def _assert_sent(bench: BenchStack, expected: Counter[tuple[str, str, str, str]], seconds: float = 30) -> None:
-    """Raise a :class:`MeasurementError` unless the topic has exactly the expected events."""
+    """Wait at most ``seconds`` for the expected number of events. Raise a :class:`MeasurementError`
+    unless the topic then has exactly the expected events of the DAG.
+    """
     sent: Counter[tuple[str, str, str, str]] = Counter()
     consumer = Consumer({"bootstrap.servers": bench.brokers, "group.id": "bench", "enable.auto.commit": False})
     try:

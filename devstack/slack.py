@@ -48,9 +48,9 @@ KNOWN_FIELDS = {
 
 
 def complaints(body: Mapping[str, Any]) -> list[str]:
-    """Return the problems of a message, one text for each problem. A problem is a part that Slack
-    refuses, or a part that Slack shows in another way than the author meant. ``body`` is the
-    message as JSON.
+    """Return the problems of a message, one text for each problem. A problem makes Slack refuse the
+    message, or show the message in another way than the author meant. ``body`` is the message as
+    JSON.
     """
     said = [f"unknown field {name}" for name in set(body) - KNOWN_FIELDS]
     if not body.get("text"):
@@ -190,7 +190,8 @@ class SlackServer:
         messages: The accepted messages, in order.
         refused: The problems of all messages that the server has refused with `invalid_blocks`.
         requests: A pair for each request: the time in seconds of `time.monotonic`, and 429 or 200.
-            429 means that `limited` refused the request.
+            429 means that `limited` refused the request. 200 stands for every other response, even
+            for an error.
         limited: How many of the next requests the server answers with 429.
         retry_after: Seconds in the `Retry-After` header of a 429.
         missing: The names and ids of channels that the server does not find.

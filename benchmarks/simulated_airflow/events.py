@@ -64,8 +64,8 @@ class Events:
         self._source = source
 
     def of_run(self, run: Run, state: RunState) -> list[Message]:
-        """Return the messages about a run's new state. The list is empty for the format
-        ``provider`` and for the state queued.
+        """Return the messages about a run's new state. The list is empty if the format is
+        ``provider``, or if the state is queued.
         """
         if not self._airflow or state is RunState.QUEUED:
             return []

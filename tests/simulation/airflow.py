@@ -48,8 +48,9 @@ class Step:
 
 
 class BusyAirflow(FakeAirflow):
-    """A fake Airflow with a scheduler and workers, which publish events. Nothing happens until a
-    test performs one of :meth:`steps`.
+    """A fake Airflow with a scheduler and workers, which publish events. The scheduler and the
+    workers do nothing until a test performs one of :meth:`steps`, or calls :meth:`finish` or
+    :meth:`cancellations_go_on`.
 
     Attributes:
         created: The DAG id and the run id of every submitted run, even after the run's deletion.

@@ -1,4 +1,6 @@
-"""MLJobs in every state that the view shows, for the tests and for the documentation's pictures."""
+"""MLJobs in every phase, and two AirflowInstances, for the view's tests and for the pictures of the
+view in the documentation.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,7 @@ def history(entries: Sequence[Object]) -> Answer:
 
 
 def curve(epochs: int, rate: float, begin: float, task_id: str = "fit") -> list[Object]:
-    """Return the metrics of a training, one entry of the run's history for each epoch."""
+    """Return the metrics of a training as entries of the run's history, one entry an epoch."""
     entries = []
     for epoch in range(1, epochs + 1):
         noise = 0.03 * math.sin(epoch * 2.3 + rate * 50)

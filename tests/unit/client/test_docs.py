@@ -1,4 +1,4 @@
-"""The Python examples in the documentation can be executed."""
+"""The examples of the Python client in the documentation can be executed."""
 
 from __future__ import annotations
 

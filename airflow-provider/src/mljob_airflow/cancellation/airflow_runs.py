@@ -64,6 +64,10 @@ class AirflowRuns:
         request for each task instance instead. Raise no error for a task instance that does not
         exist or has already failed.
 
+        Return a :class:`BatchResult` with the number of failed task instances. If Airflow answers
+        404 to the request for one task instance, the BatchResult has an error message about this
+        task instance.
+
         Raises:
             AirflowApiError: Airflow did not answer, answered 401 or 403, or answered a request for
                 one task instance with an error other than 404 or 409.
@@ -76,9 +80,9 @@ class AirflowRuns:
         return BatchResult(len(instances) - len(errors), errors)
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
-        """Set the run to failed, and add ``note`` as a line to the run's note. If the whole note
-        exceeds 1,000 characters, the earlier text is cut. Raise no error for a run that does not
-        exist or has already failed.
+        """Set the run to failed, and add ``note`` as the last line to the run's note. If the result
+        exceeds 1,000 characters, the earlier note is shortened. Raise no error for a run that
+        does not exist or has already failed.
 
         Raises:
             AirflowApiError: Airflow did not answer, or answered with an error other than 404 or

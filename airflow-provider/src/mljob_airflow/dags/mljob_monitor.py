@@ -2,13 +2,17 @@
 default the DAG runs every 15 minutes. The DAG finds:
 
 - DAG files that can't be imported;
-- DAGs that are needed, but are paused or no longer in their file;
+- paused DAGs that are in use, for example by MLJobs;
+- DAGs that are in use, but are no longer in their file;
 - tasks that fail again and again with the same error;
 - runs and tasks that don't start;
-- tasks that take or wait longer than before.
+- tasks that run longer than in earlier runs, or wait longer for slots and a worker.
 
-Messages in Slack, HTML pages and Kafka events are off until you set ``slack_conn_id``,
-``report_dir`` and ``report_topic`` in the section ``[mljob]`` of Airflow's configuration.
+Each output is off until you set its option in the section ``[mljob]`` of Airflow's configuration:
+
+- ``slack_conn_id`` for Slack messages to the owners;
+- ``report_dir`` for HTML pages;
+- ``report_topic`` for Kafka events.
 
 Set thresholds in the Variable ``mljob_monitor`` (a JSON object), or in the params of a run. Mute
 findings in the Variable ``mljob_mutes``, or by the tag ``mljob-mute`` of a DAG. The option

@@ -4,8 +4,11 @@
 - :mod:`.instrumentation` adds the callbacks to a task.
 - :mod:`.cloudevents` turns an event into a Kafka message.
 - :mod:`.producer` sends the message.
-- :mod:`.throttle` merges progress reports that follow too quickly.
+- :mod:`.throttle` merges progress reports of a task that follow each other too quickly.
 
-If an event can't be sent, the task does not fail: the error is only logged. Only the monitoring
-DAGs have tasks that fail if their report can't be sent (:func:`.producer.deliver`).
+If an event about a task or a cancelled run can't be sent, the error is only logged, and no task
+fails.
+
+The monitoring DAGs also send their reports with :mod:`.producer`. If a report can't be sent, the
+task that sends the report fails (:func:`.producer.deliver`).
 """

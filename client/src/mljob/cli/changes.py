@@ -35,10 +35,11 @@ def retry(
     watch: Watch = False,
     timeout: Timeout = None,
 ) -> int:
-    """Run finished MLJobs again.
+    """Run failed or succeeded MLJobs again.
 
     A failed MLJob runs its failed tasks again. With retryStrategy NewRun, a failed MLJob runs all
-    its tasks again. An MLJob that succeeded runs again as a whole.
+    its tasks again. An MLJob that succeeded runs again as a whole. A cancelled MLJob can't run
+    again.
     """
     from ..verdict import retry_is_suspended
 
@@ -80,7 +81,8 @@ def cancel(session: Session, names: Names = None, selector: Selector = None, yes
 def suspend(session: Session, names: Names = None, selector: Selector = None) -> int:
     """Suspend MLJobs until they are resumed.
 
-    Runs in progress are cancelled. A backfill is paused and not cancelled.
+    The run in progress of an MLJob is cancelled. A backfill is paused instead: its runs in progress
+    continue, and no other run of the backfill starts.
     """
     jobs = session.jobs(names, selector)
     for job in jobs:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 class Exit(IntEnum):
     """The exit code of a command. The exit code of a command that waits for MLJobs says how the
-    MLJobs ended. ``lint`` exits with FAILED if there is a mistake.
+    MLJobs ended. ``lint`` exits with FAILED if a manifest has a mistake.
     """
 
     SUCCESS = 0
@@ -32,8 +32,10 @@ class Exit(IntEnum):
 
 
 def exit_of(job: MLJob) -> Exit:
-    """Return the exit code for an MLJob. An MLJob in progress gives TIMED_OUT. An MLJob that can't
-    continue without a change gives FAILED.
+    """Return the exit code for an MLJob.
+
+    An MLJob that has not ended, or whose requested retry has not begun, gives TIMED_OUT. But an
+    MLJob that can't continue until somebody changes its spec, its DAG or its rights gives FAILED.
     """
     from ..verdict import Verdict, verdict_of
 

@@ -76,7 +76,7 @@ class Screen:
         return Piece(f"{sign.icon if self.has_unicode else sign.ascii} {sign.word}", sign.tone)
 
     def show(self, lines: Iterable[Line]) -> None:
-        """Print lines, cut at the width of the terminal."""
+        """Print lines. On a terminal, each line is cut at the width of the terminal."""
         if not self.is_terminal:
             self.stream.writelines("".join(piece.text for piece in line).rstrip() + "\n" for line in lines)
             return
@@ -85,7 +85,7 @@ class Screen:
             console.print(as_text(line), no_wrap=True, overflow="ellipsis", crop=True)
 
     def wrap(self, lines: Iterable[Line]) -> None:
-        """Print lines in full. A terminal wraps long lines."""
+        """Print lines, without cutting them. A terminal wraps long lines."""
         if not self.is_terminal:
             self.show(lines)
             return

@@ -49,8 +49,8 @@ def tree_lines(
     Args:
         job: The MLJob.
         graph: The graph of the MLJob's run, or None to show the tasks in the status.
-        upstreams: The names and phases of the MLJobs whose outputs the run uses. The phase of an
-            unreadable MLJob is None.
+        upstreams: The name and the phase of each MLJob whose outputs the run uses. The phase is
+            None if the MLJob can't be read, and empty if no operator has read the MLJob yet.
         look: The icons and bars of the screen.
         now: The current time, for durations.
     """
@@ -84,8 +84,12 @@ def _of_graph(graph: RunGraph, job: MLJob, look: Look, now: datetime) -> list[Br
 
 
 def _group(group: str | None, groups: dict[str, Branch], top: list[Branch]) -> list[Branch]:
-    """Return the children of a task group's node. Create the missing nodes of this group and its
-    outer groups, at most :data:`MAX_LEVELS` levels deep.
+    """Return the list to which the caller adds the nodes of the group's tasks: the children of the
+    group's node, or ``top`` if ``group`` is None.
+
+    Create the missing nodes of the group and of its outer groups. Groups deeper than
+    :data:`MAX_LEVELS` levels get no node. Their tasks become children of the outer group at the
+    last of these levels.
     """
     if group is None:
         return top

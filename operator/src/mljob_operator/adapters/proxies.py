@@ -71,7 +71,7 @@ def login_headers(proxy: str) -> dict[str, str]:
 
 
 def pool_manager(proxy: str | None, **options: Any) -> PoolManager:
-    """Return a urllib3 connection pool that uses the proxy.
+    """Return a ``PoolManager`` of urllib3 that sends its requests through the proxy.
 
     Args:
         proxy: The proxy's URL, or None for direct connections.

@@ -22,8 +22,8 @@ PARTS = {"summary": "jobs/summary.html", "empty": "jobs/empty.html", "pager": "j
 
 
 class JobRows:
-    """Renders the rows of the list of MLJobs as HTML. Each resource version of an MLJob is rendered
-    only once, for all persons who may see the MLJob.
+    """Renders the rows of the list of MLJobs as HTML. The HTML of a :class:`JobSummary` is kept as
+    long as the JobSummary exists. All persons who may see the MLJob share this HTML.
     """
 
     def __init__(self, renderer: Renderer) -> None:
@@ -57,8 +57,8 @@ class SharedList(Source):
     same page and the same filter share this object.
 
     Attributes:
-        page: The current content, or None before the MLJobs were listed.
-        shown: The current HTML, or None before the MLJobs were listed.
+        page: The current content of the page, or None until the MLJobs have been listed.
+        shown: The current HTML of the page, or None until the MLJobs have been listed.
     """
 
     def __init__(

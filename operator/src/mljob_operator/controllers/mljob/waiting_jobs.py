@@ -1,5 +1,6 @@
-"""Wakes the MLJobs that wait for Airflows, access rules, logins or limits, after one of these has
-changed. To check ten thousand MLJobs takes seconds. Other asyncio tasks continue during the check.
+"""Wakes the MLJobs that wait for Airflows, access rules, credentials for Airflow or limits, after
+one of these has changed. To check ten thousand MLJobs takes seconds. Other asyncio tasks continue
+during the check.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .workers import Workers
 
 @frozen
 class Change:
-    """A change of Airflows, access rules, logins or limits.
+    """A change of Airflows, access rules, credentials for Airflow or limits.
 
     Attributes:
         namespace: The namespace whose MLJobs the change concerns, or None for all namespaces.
@@ -40,8 +41,8 @@ class Change:
 
 
 class WaitingJobs:
-    """Wakes the MLJobs that wait for a change of Airflows, access rules, logins or limits. All
-    methods run in the event loop's thread.
+    """Wakes the MLJobs that wait for a change of Airflows, access rules, credentials for Airflow or
+    limits. All methods run in the event loop's thread.
 
     Args:
         workers: The workers of all MLJobs.
@@ -55,8 +56,8 @@ class WaitingJobs:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, change: Change) -> None:
-        """Wake the waiting MLJobs that the change concerns, in a background task. This also drops
-        the last error of each of these MLJobs, and ends the backoff after the error.
+        """Start a background task that wakes the waiting MLJobs that the change concerns. The
+        operator forgets the last error of each woken MLJob, and the backoff after this error ends.
         """
         self._changes.add(change)
         if not self.tasks:
@@ -92,8 +93,9 @@ class WaitingJobs:
                 await asyncio.sleep(clock() - began)
 
     async def _waiting(self, changes: set[Change]) -> list[Key]:
-        """Return the MLJobs that wait and that one of ``changes`` concerns. Update the admission
-        queue for all MLJobs that a change concerns.
+        """Return the keys of the waiting MLJobs that at least one of ``changes`` concerns. Also
+        update the admission queue for each MLJob that at least one of ``changes`` concerns, even if
+        the MLJob does not wait.
         """
 
         def waits(worker: WorkerState) -> bool:
@@ -112,7 +114,14 @@ class WaitingJobs:
 
 
 def _waits(state: State) -> bool:
-    """Return whether an MLJob waits for a change of Airflows, access rules, logins or limits."""
+    """Return whether an MLJob waits for a change of Airflows, access rules, credentials for Airflow
+    or limits. An MLJob waits if at least one of these statements is true:
+
+    - The MLJob has to start a run, now or later.
+    - The MLJob's last request failed.
+    - Airflow's last answer about the run was that the run does not exist.
+    - The run's Airflow was removed or has come back, and the status does not report this yet.
+    """
     reports_lost = state.job.status.reason == AIRFLOW_GONE
     failed = state.transient.last_error is not None or state.observed_run.missed_at is not None
     return state.start is not None or failed or is_lost(state) is not reports_lost

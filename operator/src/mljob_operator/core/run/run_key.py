@@ -13,7 +13,7 @@ SETTINGS_AIRFLOW = ""
 
 
 class RunKey(NamedTuple):
-    """Identifies a dag run among the runs of all Airflows.
+    """Identifies a dag run or a backfill across all Airflows.
 
     The run id alone is not enough, because a ``TriggerDagRunOperator`` may give a child run the id
     of its parent.
@@ -32,5 +32,7 @@ class RunKey(NamedTuple):
 
 
 def in_any_of(airflows: Collection[str], dag_id: str, run_id: str) -> frozenset[RunKey]:
-    """Return one :class:`RunKey` for each of ``airflows``. Any of the Airflows may have the run."""
+    """Return the possible keys of a run, one for each of ``airflows``, because the caller does not
+    know which of these Airflows has the run.
+    """
     return frozenset(RunKey(airflow, dag_id, run_id) for airflow in airflows)
