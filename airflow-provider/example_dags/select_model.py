@@ -1,16 +1,17 @@
 """Compare candidate models on a version of a dataset, and publish the best model.
 
-A mapped task cross-validates each candidate. The rows of the dataset are variants of scikit-learn's
-rows. All variants of one row are in the same fold. Added features, such as principal components,
-are fitted on the training rows only. So neither a model nor the features have seen the test rows.
+A mapped task cross-validates each candidate. The rows of the dataset are variants of the rows of a
+dataset of scikit-learn. All variants of the same original row are in the same fold. Added features,
+such as principal components, are fitted on the training rows only. So neither a model nor the
+features have seen the test rows.
 
 Another task trains the best candidate on more and more rows, and finally on all rows. The MLJob's
 status shows the accuracy after each step. If the accuracy still rises, more data may help. The run
 fails before this training if the accuracy of the best candidate is below the param
 ``minimum_accuracy``.
 
-The published version has metrics, a plot, and the file ``card.json`` with the version of the
-dataset.
+The published version of the model has metrics, a plot, and the file ``card.json``, which names the
+version of the dataset.
 """
 
 from __future__ import annotations

@@ -91,7 +91,9 @@ class Rendered:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge ``over`` into a copy of ``base``, as Helm merges values."""
+    """Return a copy of ``base`` with the values in ``over``. If both have a mapping for a key, the
+    mappings are merged. Otherwise the value in ``over`` counts.
+    """
     result = deepcopy(dict(base))
     for key, value in over.items():
         below = result.get(key)

@@ -77,11 +77,12 @@ class FakeLog:
 
 
 class FakeUser:
-    """A connection to the fake Airflow with another login than the operator's.
+    """The fake Airflow for a user whose login is not the operator's. A FakeUser has the methods of
+    :class:`FakeAirflow`.
 
     Attributes:
-        locked: Whether Airflow refuses the login.
-        calls: The names of the requests with this login, in order.
+        locked: Whether Airflow refuses the user's login.
+        calls: The names of the requests with the user's login, in order.
     """
 
     def __init__(self, airflow: FakeAirflow, *, locked: bool) -> None:
@@ -117,14 +118,14 @@ class FakeAirflow:
         stale: The ids of DAGs that are in no file any more.
         daily: The ids of DAGs with a daily schedule.
         runs: The runs, by DAG id and run id.
-        locked: Whether Airflow refuses the operator's credentials.
+        locked: Whether Airflow refuses all logins.
         down_for: How many of the next requests fail without an effect, by the name of the request.
         before: Functions by the name of a request. A function is called once, at the start of the
             next request with this name.
-        lose_answers: How many of the next calls of :meth:`submit` and :meth:`clear_failed` take
-            effect, but raise AirflowUnavailable.
+        lose_answers: How many of the next calls of :meth:`submit` and :meth:`clear_failed`, in
+            total, take effect, but raise AirflowUnavailable.
         denies: How many of the next calls of :meth:`get`, :meth:`clear_failed` and
-            :meth:`.FakeBackfills.find` return None, although the run or backfill exists.
+            :meth:`.FakeBackfills.find`, in total, return None, although the run or backfill exists.
         calls: The names of all requests, in order.
     """
 
@@ -334,9 +335,10 @@ class FakeAirflow:
     def log(
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
-        """Return the entries of a try's log from the position ``begin`` on, and the position of the
-        log's end. If the try is neither running nor deferred, the position is None. If the try does
-        not exist, return None.
+        """Return two values: the entries of a try's log from the position ``begin`` on, and the
+        position of the log's end as text. The second value is None if the try is neither running
+        nor deferred. If ``begin`` is None, all entries are returned, after the header of the log.
+        If the try does not exist, return None instead of the two values.
         """
         run = self.runs.get((dag_id, run_id))
         fact = run.tasks.get(task) if run is not None else None
@@ -421,7 +423,9 @@ class FakeAirflow:
         return RunFact(run.state, StatusSource.REST, now, now, start=run.start, end=run.end, queued_at=run.queued_at)
 
     def asked(self, call: str) -> None:
-        """Record a request, and raise the error that the test has set for the request."""
+        """Record a request, and call the request's function in ``before``. Then raise an error if
+        ``down_for``, ``down`` or ``locked`` says so.
+        """
         self.calls.append(call)
         self.before.pop(call, lambda: None)()
         if self.down_for.get(call, 0) > 0:

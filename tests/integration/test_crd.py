@@ -1,4 +1,6 @@
-"""How a real Kubernetes API server applies the CRDs."""
+"""A real Kubernetes API server validates MLJobs and AirflowInstances, and sets default values, as
+the CRDs say.
+"""
 
 from __future__ import annotations
 

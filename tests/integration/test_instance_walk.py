@@ -1,4 +1,6 @@
-"""Generates AirflowInstances, edits them, and restores their first specs (:mod:`tests.walk`)."""
+"""Edits generated AirflowInstances and rolls the edits back. Each AirflowInstance must reach the
+same state as an AirflowInstance that has the same spec and was never edited (:mod:`tests.walk`).
+"""
 
 from __future__ import annotations
 

@@ -49,8 +49,9 @@ class PageShell:
             (self._clone / name).symlink_to(ROOT / name)
 
     def types(self, runner: Runner, page: Path) -> str:
-        """Run the commands of ``page`` that belong to the test module ``runner``, and return their
-        output. Skip a command that requests another attempt if the same command ran earlier.
+        """Run the commands of the documentation page ``page`` that are meant for the test module
+        ``runner``. Return the output of the commands. Skip a command that requests another attempt
+        of an MLJob if this PageShell has already run the same command.
         """
         found = list(lines_of(runner, page))
         assert found, f"{page.name} has no command that {runner} runs"
@@ -71,8 +72,8 @@ class PageShell:
         return own
 
     def _adapted(self, line: str, own: dict[str, str]) -> str:
-        """Return a command of a page, changed for the test. ``own`` maps the page's namespaces to
-        the test's namespaces.
+        """Return a command of a documentation page, changed so that the test can run the command.
+        ``own`` maps each namespace that the page names to a namespace of the test.
         """
         if requested := re.match(r"kubectl annotate \S+ mljob/(\S+) mljob\.dev/retry-requested-at=", line):
             # The pages go on with the log of the new attempt.

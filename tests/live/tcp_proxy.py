@@ -43,11 +43,15 @@ class TcpProxy:
         return urlunsplit(self._target._replace(netloc=f"{HOST}:{self._server.server_address[1]}"))
 
     def cut(self) -> None:
-        """Close all connections within 0.2 seconds, and close each new connection at once."""
+        """Close all connections within 0.2 seconds. Until :meth:`mend`, close each new connection
+        at once.
+        """
         self._cut.set()
 
     def hold(self) -> None:
-        """Keep connections open, but pass no data on. So the service seems to hang."""
+        """Until :meth:`mend`, keep connections open, but pass no data on. So the service seems to
+        hang.
+        """
         self._held.set()
 
     def mend(self) -> None:

@@ -34,8 +34,8 @@ class FakeClock:
 
 @dataclass
 class FakeRuns:
-    """A fake Airflow with one run. As in Airflow, setting a task instance to failed clears its
-    failed downstream task instances.
+    """A fake Airflow with one run, for the requests of a cancellation (:class:`.Runs`). As in
+    Airflow, setting a task instance to failed clears the failed task instances downstream.
     """
 
     run: str | None = "running"

@@ -24,7 +24,9 @@ FOURTH = ("team-a", "fourth")
 
 
 class Door:
-    """Records the status patches. While the door is closed, no patch is answered."""
+    """Records the operator's status patches, and limits the operator to one patch at a time. While
+    the door is closed, no patch gets an answer.
+    """
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.patches: list[tuple[Key, Mapping[str, Any]]] = []
@@ -54,8 +56,8 @@ class Door:
 
 @pytest.fixture
 async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    """A closed :class:`Door`. The operator sends one patch at a time. The patch of ``OTHER`` was
-    sent and has no answer yet, so all other patches wait.
+    """A closed :class:`Door`. The operator has sent a status patch for the MLJob ``OTHER``. This
+    patch has no answer yet, so all other patches wait.
     """
     await world.apply()
     await begin(world)

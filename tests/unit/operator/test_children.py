@@ -1,4 +1,6 @@
-"""A run that has child runs is cancelled."""
+"""What happens to the child runs of a run when the operator cancels the run. A child run is a run
+that a task of another run has started.
+"""
 
 from __future__ import annotations
 

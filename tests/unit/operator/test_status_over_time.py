@@ -46,15 +46,16 @@ def recorded(world: World) -> list[Stored]:
 
 
 class AskedForever(BaseException):
-    """The operator has sent a request more than 100 times. Derives from BaseException, so that the
-    operator does not catch the error and send the request again.
+    """The operator has sent the same request more than 100 times while the test's clock stood
+    still. The class derives from BaseException, so that the operator does not catch the error and
+    send the request again.
     """
 
 
 def hammered(world: World) -> list[str]:
-    """Return a list. If the operator sends a request more than 100 times while the test's clock
-    stands still, the request fails with :class:`AskedForever`, and the request is added to the
-    list.
+    """Return a list. If the operator sends the same request more than 100 times while the test's
+    clock stands still, the request fails with :class:`AskedForever`, and the name of the request is
+    added to the list.
     """
     asked: list[str] = []
     found: list[str] = []

@@ -1,4 +1,4 @@
-"""Declares jobs. A job is a DAG with an owner, whose params and outputs are declared as pydantic
+"""Declares jobs. A job is a DAG that has an owner, and declares its params and outputs as pydantic
 models.
 
 :func:`mljob_dag` makes a DAG with these defaults:

@@ -11,7 +11,7 @@ def unknown(owner: str, what: str, name: str, known: Sequence[str]) -> str:
     'epoch': did you mean 'epochs'?``.
 
     Args:
-        owner: The id of the DAG, or the path of the param, that does not have the name.
+        owner: Where the name was looked up: the id of a DAG, or the path of a param.
         what: The kind of the name, for example ``param``.
         name: The name that does not exist.
         known: The names that exist. If no name is similar, the message lists all of them.

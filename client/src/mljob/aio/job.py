@@ -101,7 +101,8 @@ class AsyncJob:
                 end of the task's log, if available.
             JobStalled: The MLJob can't continue without a change, for example of its conf.
             JobCancelled: The MLJob was cancelled.
-            JobDeleted: The MLJob was deleted before it ended, or is being deleted.
+            JobDeleted: The MLJob was deleted before it ended. Or the MLJob was cancelled, and is
+                being deleted.
             JobTimeout: The MLJob did not end in time, and continues.
         """
         async with runtime.aclosing(self.stream(timeout)) as states:
@@ -177,8 +178,9 @@ class AsyncJob:
         return self._runs.history(self.state, follow=follow)
 
     async def metrics(self) -> pandas.DataFrame | list[dict[str, Any]]:
-        """Return all metrics of the run: a pandas DataFrame if pandas is installed, else a list
-        with a dict for each row. Without mljob-api, return only the last metrics of each task.
+        """Return the metrics of the run as a table with a row for each report of metrics. Without
+        mljob-api, the table has only the last report of each task. The table is a pandas DataFrame
+        if pandas is installed, else a list with a dict for each row.
         """
         try:
             rows = rows_of_history([entry async for entry in self.history()])
@@ -192,7 +194,8 @@ class AsyncJob:
 
     async def retry(self) -> Self:
         """Request another attempt. For a failed MLJob, ``retryStrategy`` decides which tasks run
-        again. A succeeded MLJob runs again as a whole.
+        again. A succeeded MLJob runs again as a whole. If a run is in progress, the other attempt
+        begins after the end of this run.
 
         Raises:
             Invalid: The MLJob was cancelled, which is final.
@@ -244,7 +247,9 @@ class AsyncJob:
         return self
 
     async def _log_end(self) -> LogEnd | None:
-        """Return the lines near the end of the failed task's log that explain the failure."""
+        """Return the :class:`.LogEnd` for the failed task. Return None if the status has no failed
+        task, or if the log of the task can't be read.
+        """
         task = failed_task(self.state)
         if task is None:
             return None

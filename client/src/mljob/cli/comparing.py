@@ -47,9 +47,9 @@ def compare(
         ),
     ] = None,
 ) -> None:
-    """Compare MLJobs, the best first.
+    """Compare MLJobs by an output or a metric. The best MLJob comes first.
 
-    Shows the params that differ, the outputs, and the metrics that were reported last.
+    Shows the params that differ, the outputs, and the metrics in each task's last report.
     """
     from .pages import comparison_lines
 

@@ -1,4 +1,6 @@
-"""A finding names the MLJobs that are affected."""
+"""Each finding names the affected MLJobs. A finding is a problem that the monitoring of Airflow has
+found.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Decides whether the duration or the wait of a task exceeds the baseline, which is made of the
-task's earlier runs.
+task's earlier runs. The wait is the time for which a ready task waits for a slot and a worker.
 
 A task exceeds the baseline in one of two ways:
 
@@ -20,7 +20,8 @@ The baseline uses:
   2.3 times.
 
 ``docs/monitoring.md`` states how often random variation looks like a shift, and how soon a real
-shift is noticed; ``tests/unit/airflow_provider/monitoring/test_statistics.py`` simulates both.
+shift is noticed. ``tests/unit/airflow_provider/monitoring/test_statistics.py`` simulates random
+variation and real shifts.
 
 Literature: Leys et al., "Detecting outliers: Do not use standard deviation around the mean, use
 absolute deviation around the median", 2013; Iglewicz and Hoaglin, "How to Detect and Handle
@@ -67,7 +68,9 @@ class Baseline:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Baseline:
-        """Compute the baseline of at least one earlier value in seconds."""
+        """Return the :class:`Baseline` of earlier durations or waits, in seconds. ``values`` can't
+        be empty.
+        """
         logs = sorted(math.log(max(value, MIN_SECONDS)) for value in values)
         centre = quantile(logs, 0.5)
         deviations = sorted(abs(value - centre) for value in logs)
@@ -108,8 +111,8 @@ def exceeded_baseline(values: Sequence[float], *, min_history: int) -> Baseline 
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """Return a quantile of sorted values, interpolated between neighbours. ``share`` is from 0 to
-    1.
+    """Return the quantile ``share`` (from 0 to 1) of sorted values, interpolated between two
+    neighbours.
     """
     place = share * (len(ordered) - 1)
     low = math.floor(place)

@@ -31,7 +31,8 @@ class Box:
 
     Attributes:
         label: The first line in the box: the name of the task, cut to :data:`MAX_LABEL` characters.
-        title: The id of the task and ``words``, cut to 300 characters.
+        title: The accessible name of the box: the id of the task, a colon and ``words``, together
+            cut to 300 characters.
         mark: The icon, the word and the colour that show the task's state.
         words: The second line in the box: the task's state, and its progress or counts.
         link: The URL query of the page that shows the task's log.
@@ -63,8 +64,8 @@ class DrawnGraph:
 
 
 def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str], str]) -> DrawnGraph | None:
-    """Return the wide and the narrow drawing of a graph. Return None if the graph is empty or too
-    large to draw.
+    """Return the :class:`DrawnGraph` for the graph of a run. Return None if the graph is empty or
+    too large to draw.
 
     Args:
         graph: The graph of the run.

@@ -1,6 +1,7 @@
 """Reads credentials from Secrets, and creates the adapters for access rules with credentials.
 
-An adapter is a client of an Airflow's REST API. If the credentials of one access rule can't be
+An access rule lets namespaces run DAGs in an Airflow. An access rule can have credentials of its
+own. An adapter is a client of an Airflow's REST API. If the credentials of one access rule can't be
 used, only the MLJobs of this rule wait.
 """
 
@@ -52,13 +53,13 @@ decides. For all other errors, the error's own reason is used.
 
 
 def reason(error: OperatorError) -> str:
-    """Return the ``reason`` of the condition that reports an error, in CamelCase."""
+    """Return the ``reason`` for a condition that reports ``error``, in CamelCase."""
     return next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
 
 
 class Logins:
-    """Reads the logins that credentials describe. A login has the secret values for Airflow's REST
-    API.
+    """Reads logins for Airflow's REST API. :class:`.Credentials` name the Secrets of a login, or a
+    token file. A :class:`.Login` has the values from the Secrets, or the path of the token file.
 
     Args:
         store: Reads the Secrets.
@@ -75,8 +76,8 @@ class Logins:
         Raises:
             ReferenceMissing: A Secret can't be read, lacks the label for Airflow's credentials, or
                 lacks a key.
-            InvalidCredentials: A value can't be sent in an HTTP header, or there is no folder of
-                token files.
+            InvalidCredentials: The token or the headers can't be sent in an HTTP request. Or the
+                credentials name a token file, but there is no folder of token files.
             StoreError: The Kubernetes API fails.
         """
         login = await self._login(credentials)
@@ -140,7 +141,8 @@ class _Account:
     Attributes:
         airflow: The adapter. None until the login was read for the first time.
         adapter_inputs: The URL, the TLS settings and the login of the adapter.
-        suspect: Whether a request with the login has failed. The next refresh then tries the login.
+        suspect: Whether a request with the login has failed, and no refresh has tried the login
+            with success since.
         problem: The reason why the login can't be used, or None.
     """
 
@@ -165,7 +167,7 @@ class AccessLogins:
     def problems(self) -> Mapping[Credentials, LoginProblem | None]:
         """The problem of each login, by credentials. None for a login without a problem.
 
-        Logins that were not read yet are left out.
+        Credentials are left out until a :meth:`refresh` with these credentials has returned.
         """
         return {credentials: account.problem for credentials, account in self._accounts.items()}
 
@@ -173,8 +175,9 @@ class AccessLogins:
         """Return the adapter for these credentials.
 
         Raises:
-            AirflowInstanceNotReady: No refresh has tried to read the login yet.
-            AirflowUnauthorized: Each refresh has failed to read the login.
+            AirflowInstanceNotReady: No :meth:`refresh` with these credentials has returned yet.
+            AirflowUnauthorized: No :meth:`refresh` could read the login. The message says
+                what was wrong at the last refresh.
         """
         account = self._accounts.get(credentials)
         if account is not None and account.airflow is not None:
@@ -184,8 +187,8 @@ class AccessLogins:
         raise AirflowInstanceNotReady(f"{capitalised(credentials.source)} has not been read yet.")
 
     def mark_suspect(self, credentials: Credentials) -> None:
-        """Record that a request with this login has failed. The next refresh then tries the
-        login.
+        """Record that a request with this login has failed. A later :meth:`refresh` with
+        ``ask=True`` then tries the login.
         """
         if (account := self._accounts.get(credentials)) is not None:
             account.suspect = True
@@ -193,16 +196,17 @@ class AccessLogins:
     async def refresh(
         self, all_credentials: Iterable[Credentials], connect: Callable[[Login], Airflow], address: object, *, ask: bool
     ) -> None:
-        """Read all logins again, create adapters for changed logins, and try the suspect logins.
+        """Read all logins again, and create adapters for new and changed logins. If ``ask`` is
+        true, also try the suspect logins, with a request to Airflow.
 
-        A login is suspect if a request with the login has failed. If a login can't be used, the
-        reason is in :attr:`problems`, and no error is raised.
+        A login is suspect if a request with the login has failed (:meth:`mark_suspect`). If a login
+        can't be used, the reason is in :attr:`problems`, and no error is raised.
 
         Args:
             all_credentials: The credentials of all access rules. Other logins are dropped.
-            connect: Creates an adapter.
-            address: The URL and the TLS settings of the Airflow. After a change, new adapters are
-                created.
+            connect: Creates the adapter for a login.
+            address: The URL and the TLS settings of the Airflow. If the address has changed since
+                the last refresh, all logins get new adapters.
             ask: Whether to try the suspect logins.
 
         Raises:

@@ -31,7 +31,9 @@ class MLJobLister:
         self._index = index
 
     def followed(self, airflow: str) -> FollowedRuns:
-        """Return the index of the unfinished MLJobs that have an attempt in this Airflow."""
+        """Return the :class:`.FollowedRuns` of an Airflow: the runs of the unfinished MLJobs that
+        have an attempt in this Airflow.
+        """
         return self._index.of(airflow)
 
     def state(self, key: Key, airflow: str) -> State | None:
@@ -45,8 +47,9 @@ class MLJobLister:
         return next((state for _, state in self._workers.of_each(partial(self._unfinished, airflow), [key])), None)
 
     def has_answer(self, key: Key) -> bool:
-        """Return whether the MLJob is being reconciled, or whether an answer of Airflow waits for
-        the next reconciliation. In both cases, a caller need not request the run from Airflow now.
+        """Return whether a caller need not request the MLJob's run from Airflow now. The result is
+        True if an answer of Airflow about a run already waits for the MLJob's next reconciliation.
+        The result is also True if the MLJob is being reconciled.
         """
         worker = self._workers.get(key)
         return worker is not None and (worker.task is not None or bool(worker.inbox.snapshots))
@@ -60,7 +63,9 @@ class MLJobLister:
                 yield state
 
     def count(self) -> int:
-        """Return the number of MLJobs that are not finished."""
+        """Return the number of unfinished MLJobs in all Airflows. MLJobs without an attempt count
+        too.
+        """
         return len(self._index)
 
     def _unfinished(self, airflow: str, worker: WorkerState) -> State | None:
@@ -69,11 +74,15 @@ class MLJobLister:
         return None if worker.finished or attempt is None or attempt.airflow != airflow else state
 
     def users(self, airflow: str) -> list[Key]:
-        """Return the MLJobs that still need an Airflow. The operator still needs the run of such an
-        MLJob (:func:`.needs_airflow`), or is reconciling the MLJob and may submit a run.
+        """Return the keys of the MLJobs that still need an Airflow. An MLJob needs the Airflow in
+        each of these cases:
 
-        If an unexpected error prevents the check, an MLJob is included if its stored status names a
-        run in this Airflow.
+        - The operator may still send requests about the MLJob's run in this Airflow
+          (:func:`.needs_airflow`).
+        - The operator is reconciling the MLJob, and may submit a run to this Airflow.
+
+        An unexpected error can prevent this check for an MLJob. The MLJob then needs the Airflow if
+        the MLJob's stored status names a run in this Airflow.
         """
 
         def is_user(worker: WorkerState) -> bool:

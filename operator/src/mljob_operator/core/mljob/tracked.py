@@ -19,10 +19,12 @@ class TrackedJob:
         job: The MLJob as last read or written.
         observed_run: What the operator knows of the newest attempt's run.
         transient: The requests of this process for the newest attempt, and their results.
-        outputs: What the run's tasks published, or None if Airflow was not asked yet.
-        confirmed_at: When the operator sent the last status patch that showed that ``job`` is the
-            latest version, in seconds of the event loop's clock. Minus infinity before the first
-            such patch.
+        outputs: The outputs of the newest attempt's run. None if the operator has not read the
+            outputs from Airflow.
+        confirmed_at: When the operator last knew that it had the latest version of the MLJob, in
+            seconds of the event loop's clock. At this time, the operator sent a status patch, and
+            the Kubernetes API server found no later version. Minus infinity before the first such
+            patch.
     """
 
     job: Job

@@ -75,14 +75,15 @@ class TransientState:
             the same name has left in Airflow for this spec. 0 if there is no such run. None until
             the operator has counted these runs.
         counted: How many runs the operator has counted so far for ``newest``.
-        counted_at: When Airflow first answered that there are no more runs to count, or None.
+        counted_at: When Airflow first answered that no run follows the counted runs, or None.
         unknown_until: Until when a submission without an answer may still take effect. The
             submission may come from an earlier process. None if there is no such submission.
         left_until: Until when this process waits, because another process has begun the attempt and
             may still submit the run. None if this process need not wait.
         cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
-        conf_lost: Whether Airflow no longer has the earlier backfill, whose conf the retry would
-            use again. Only True if the conf contains outputs of other MLJobs.
+        conf_lost: Whether the retry of a backfill needs a new conf, because Airflow no longer has
+            the earlier backfill and its conf. Always False if the conf in the spec takes no
+            outputs of other MLJobs.
         cancel_requests: The requests of this process to cancel the run.
         retention_noted: Whether the operator has tried to write into the run's note that the run
             continues without its MLJob.
@@ -92,13 +93,14 @@ class TransientState:
             cancellation sets an earlier time, so that the operator asks again at once.
         over_since: When the operator first read the tasks and outputs of the ended run, or first
             read that the backfill has ended. None before that.
-        needs_look_up: Whether the operator must ask Airflow for the run and its tasks, because the
-            run may be missing or not all of its tasks are known.
+        needs_look_up: Whether the operator must read the run and its tasks from Airflow, because
+            the operator may not know the current state of the run and of all its tasks.
         resumed: The generation of the spec for which this process has resumed the backfill, or
             None.
         unknown_params: The message about conf keys that the DAG does not declare as params. Empty
             if the DAG declares all keys. None if this process has not built the conf.
-        halt: Why the DAG of the run schedules no tasks, or None if the DAG schedules tasks.
+        halt: Why the DAG of the run schedules no tasks. None if the DAG schedules tasks, or if the
+            operator has not checked the DAG.
         refused: Whether the Kubernetes API server refused the last status as invalid. Until the
             server accepts a status, the operator can record neither an attempt nor the reason for a
             cancellation.

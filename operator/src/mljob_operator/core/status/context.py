@@ -42,8 +42,8 @@ class Context:
 
     @property
     def last_error(self) -> str:
-        """A space and the message of the last failed request, to append to a sentence. Empty if
-        there is no such message.
+        """A space and the message of ``state.transient.last_error``, to append to a sentence. Empty
+        if ``last_error`` is None.
         """
         last_error = self.state.transient.last_error
         return f" {last_error.message}" if last_error is not None else ""

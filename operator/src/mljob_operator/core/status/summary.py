@@ -1,4 +1,4 @@
-"""The phase of an MLJob, and its reason and message."""
+"""The phase, the reason and the message in the status of an MLJob."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..frozen import frozen
 
 @frozen
 class StatusSummary:
-    """The phase of an MLJob.
+    """The phase, the reason and the message in the status of an MLJob.
 
     Attributes:
         phase: The phase.
