@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..failure_log import LogEnd
     from ..render.explanation import Explanation
     from ..sync.job import Job
+    from .trees import Upstream
 
 LOG_TAIL = 20
 """The maximum number of lines of a failed task's log that ``why`` shows by default."""
@@ -103,7 +104,7 @@ def tree(session: Session, name: Name) -> None:
 
     job, screen = session.job(name), Screen()
     graph, note = _graph_or_cause(job)
-    upstreams = [_name_and_phase(session, other) for other in _upstream_names(job)]
+    upstreams = [_upstream(session, other) for other in _upstream_names(job)]
     screen.show(tree_lines(job.state, graph, upstreams, look_of(screen), now()))
     if note:
         typer.echo(note, err=True)
@@ -139,10 +140,13 @@ def _upstream_names(job: Job) -> list[str]:
     return list(dict.fromkeys(name for source in sources if (name := fields.text(source, "name"))))
 
 
-def _name_and_phase(session: Session, name: str) -> tuple[str, str | None]:
-    from ..errors import ApiError
+def _upstream(session: Session, name: str) -> Upstream:
+    from ..errors import ApiError, NotFound
+    from . import trees
 
     try:
-        return name, session.client.get(name).state.phase
-    except ApiError:
-        return name, None
+        return trees.Upstream(name, session.client.get(name).state.phase)
+    except NotFound:
+        return trees.Upstream(name, problem="not found")
+    except ApiError as error:
+        return trees.Upstream(name, problem=f"can't be read: {error}")

@@ -41,24 +41,39 @@ class Branch:
     children: list[Branch] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Upstream:
+    """An MLJob whose outputs a run uses.
+
+    Attributes:
+        name: The MLJob's name.
+        phase: The MLJob's phase. Empty if no operator has read the MLJob yet.
+        problem: Why the MLJob can't be shown, for example ``not found``. Otherwise empty.
+    """
+
+    name: str
+    phase: str = ""
+    problem: str = ""
+
+
 def tree_lines(
-    job: MLJob, graph: RunGraph | None, upstreams: Sequence[tuple[str, str | None]], look: Look, now: datetime
+    job: MLJob, graph: RunGraph | None, upstreams: Sequence[Upstream], look: Look, now: datetime
 ) -> list[Line]:
     """Return the lines of the tree of an MLJob.
 
     Args:
         job: The MLJob.
         graph: The graph of the MLJob's run, or None to show the tasks in the status.
-        upstreams: The name and the phase of each MLJob whose outputs the run uses. The phase is
-            None if the MLJob can't be read, and empty if no operator has read the MLJob yet.
+        upstreams: The MLJobs whose outputs the run uses.
         look: The icons and bars of the screen.
         now: The current time, for durations.
     """
     row = row_of(job, now)
     root = Branch([Piece(row.name, is_strong=True), look.sign(row.sign), Piece(row.took), Piece(row.progress)])
-    for name, phase in upstreams:
-        sign = look.sign(states.of_phase(phase)) if phase is not None else Piece("? not found", states.Tone.BAD)
-        root.children.append(Branch([Piece(f"takes outputs of {plain(name, 140)}"), sign]))
+    for upstream in upstreams:
+        problem = f"? {plain(upstream.problem, 140)}" if upstream.problem else ""
+        sign = Piece(problem, states.Tone.BAD) if problem else look.sign(states.of_phase(upstream.phase))
+        root.children.append(Branch([Piece(f"takes outputs of {plain(upstream.name, 140)}"), sign]))
     if graph is None:
         found = tasks_of(job.raw_status)
         root.children += [_branch(task.name, task, "", look, now) for task in found]

@@ -237,6 +237,16 @@ def test_tree_has_groups_states_and_dependencies(cluster: MLJobCluster, plugin: 
     ]
 
 
+def test_tree_says_that_an_upstream_mljob_could_not_be_read(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=running())
+    cluster.put("data", status=succeeded())
+    cluster.patch("digits", {"spec": {"confFrom": [{"outputsRef": {"name": "data"}}]}})
+    cluster.interfere = lambda asked: refusal(403, "Forbidden", "no right") if asked.path.endswith("/data") else None
+    told = plugin("tree", "digits")
+    assert "takes outputs of data  ? can't be read: " in told.out
+    assert "not found" not in told.out
+
+
 def test_tree_without_mljob_api_has_the_tasks_of_the_status(cluster: MLJobCluster, plugin: Plugin) -> None:
     cluster.put("digits", status=failed())
     told = plugin("tree", "digits")
