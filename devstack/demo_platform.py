@@ -53,10 +53,13 @@ seconds on an idle machine.
 
 
 def settings(stack: Stack) -> dict[str, str]:
-    """Return the environment variables of the demo's Airflow. With these variables, the monitoring
-    DAG sends its messages to the demo's Slack server. Airflow runs the monitoring DAG only when
-    somebody triggers the DAG. If another program uses the port of the Slack server, this function
-    first chooses another port for the server.
+    """Return the environment variables of the demo's Airflow. The variables have these effects:
+
+    - The monitoring DAG sends its messages to the demo's Slack server.
+    - The monitoring DAG has no schedule, and runs only when somebody triggers the DAG.
+
+    If another program uses the port of the Slack server, this function first chooses another port
+    for the Slack server.
     """
     stack.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     stack.ports.forget_taken(["slack"])
@@ -79,10 +82,11 @@ def run(stack: Stack, bound: float) -> None:
         bound: How many seconds the demo waits for each MLJob.
 
     Raises:
-        StackError: An MLJob failed, or took longer than `bound`. Or the second backfill, which uses
-            the new version of the model, did not predict each day again. Or the MLJob of the paused
-            DAG did not get the reason DagPaused in its status within `bound` seconds. Or the Slack
-            server got no message within `MESSAGE_BOUND` seconds, or refused a message.
+        StackError: An MLJob did not succeed within `bound` seconds. Or the second backfill, which
+            uses the new version of the model, did not predict each day again. Or the MLJob of the
+            paused DAG did not get the reason DagPaused in its status within `bound` seconds. Or the
+            message to the owner of the paused DAG did not come within `MESSAGE_BOUND` seconds. Or
+            the Slack server refused a message.
     """
     began = time.monotonic()
     jobs = {file: ShownJob(stack, FOLDER / f"{file}.yaml") for file, _ in STEPS}
@@ -106,7 +110,7 @@ def run(stack: Stack, bound: float) -> None:
         if seen["status"].get("reason") != "DagPaused":
             raise StackError(waiting.explain(seen, "does not say in its status that its DAG is paused"))
         show(f"  {phase_of(seen)}: {seen['status'].get('message', '')}")
-        show(f"\nSlack, {CHANNEL}:\n\n{_boxed(slack.as_text(_told(stack, server)))}")
+        show(f"\nSlack, {CHANNEL}:\n\n{_boxed(slack.as_text(_slack_message(stack, server)))}")
         show(f"\nThe same as a page: {stack.directory / 'reports' / 'mljob_monitor' / 'latest.html'}")
     assert_succeeded(waiting, waiting.watch(time.monotonic() + bound), bound)
     show_command("kubectl get mljobs -o wide")
@@ -161,13 +165,13 @@ def _paused(stack: Stack, dag_id: str) -> Iterator[None]:
         _airflow(stack, "dags", "unpause", dag_id, "--yes")
 
 
-def _told(stack: Stack, server: slack.SlackServer) -> slack.Message:
-    """Trigger the monitoring DAG. Wait until the Slack channel of the paused DAG's owner has a
-    message, and return this message. ``server`` takes the place of Slack.
+def _slack_message(stack: Stack, server: slack.SlackServer) -> slack.Message:
+    """Trigger the monitoring DAG, and wait for a message in the Slack channel of the paused DAG's
+    owner. Return this message. ``server`` takes the place of Slack.
 
     Raises:
-        StackError: No such message came within ``MESSAGE_BOUND`` seconds, or ``server`` refused a
-            message.
+        StackError: No message came to this channel within ``MESSAGE_BOUND`` seconds, or ``server``
+            refused a message.
     """
     # Clear the Variable with the monitoring DAG's state, because the DAG would not repeat the
     # message of an earlier demo.

@@ -1,11 +1,12 @@
-"""Starts the processes of a stack. They keep running after the devstack command that started them
-has ended. A later devstack command finds the processes of the stack, and stops only the processes
-of the stack.
+"""Starts and stops the processes of a stack. The processes keep running after the devstack command
+that started them has ended. A later devstack command can find and stop the processes, and does not
+stop processes that don't belong to the stack.
 
 The record of a process is a file with the process id and the start time that the kernel reports.
-The start time is needed, because later another process may get the same id. Each process is the
-leader of a session, and stopping the process stops all processes in the session. Processes that
-have left the session are found by the environment variable `MLJOB_DEVSTACK_COMPONENT`.
+The start time is needed, because later another process may get the same id. The main process of
+each component is the leader of a session. To stop a component, devstack stops all processes in this
+session. Devstack finds processes that have left the session by the environment variable
+`MLJOB_DEVSTACK_COMPONENT`, and stops these processes too.
 """
 
 from __future__ import annotations

@@ -4,11 +4,12 @@ There are three families of features: principal components, distances to cluster
 each row. Each instance of a mapped task group computes one family.
 
 The file ``card.json`` of the new dataset names the version of the original dataset, and has the
-settings of the features. The models of the DAG ``select_model`` compute the features themselves
-from these settings.
+settings of the features. The DAG ``select_model`` uses these settings to train models that compute
+the features themselves. So these models get the inputs of the original dataset, without the added
+features.
 
-The DAG waits for the original dataset. So an MLJob of this DAG can be applied together with the
-MLJob that generates the dataset.
+The DAG ``enrich_dataset`` waits until the original dataset exists. So an MLJob of
+``enrich_dataset`` can be applied together with the MLJob that generates the original dataset.
 """
 
 from __future__ import annotations

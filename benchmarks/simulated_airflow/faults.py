@@ -20,12 +20,13 @@ class Faults(BaseModel):
     1.
 
     Attributes:
-        paths: A regular expression, for example ``POST .*/dagRuns$``. Only requests with a matching
-            method and path have faults.
+        paths: A regular expression for the method and the path of a request, for example
+            ``POST .*/dagRuns``. The expression must match the whole text ``<method> <path>``. A
+            request that does not match has no delay and no fault.
         latency_seconds: The mean delay of an answer. A delay is between half of the mean and one
             and a half times the mean.
-        errors: The share of requests with the answer 503.
-        throttled: The share of requests with the answer 429.
+        errors: The share of requests that have no effect, and get the answer 503.
+        throttled: The share of requests that have no effect, and get the answer 429.
         retry_after_seconds: The ``Retry-After`` of a 429, in whole seconds.
         resets: The share of requests that have no effect, because the connection is reset.
         lost_answers: The share of requests that take effect, but get no answer, because the
@@ -70,8 +71,10 @@ class RequestFault(Enum):
 
 
 class FaultPlan:
-    """Draws the fault of each request and each event at random. With the same seed, the same
-    sequence of requests and events gets the same faults.
+    """Draws the fault of each request and each event at random. Two plans with the same seed and
+    the same ``faults`` draw the same fault for the first request, the same fault for the second
+    request, and so on. The same holds for events. Requests that don't match :attr:`Faults.paths`
+    don't count.
 
     Args:
         seed: The seed.

@@ -50,7 +50,9 @@ def row(number: int, **fields: Any) -> dict[str, Any]:
 
 
 class Server:
-    """An HTTP server that sends a prepared answer for each path."""
+    """An HTTP server that sends the answers that a test has prepared. For a path without a prepared
+    answer, the server sends 404.
+    """
 
     endpoint: Endpoint
     reader: AirflowReader

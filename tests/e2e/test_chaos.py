@@ -121,9 +121,9 @@ def test_mljobs_end_right_while_each_part_is_away_at_random(
 
     doubled = {name: number for name, number in Counter(map(owner, runs)).items() if number != 1}
     run_ids = {run["dag_run_id"] for run in runs}
-    wrong = {name: found for name, job in ended.items() if (found := not_as_airflow_says(job, run_ids, airflow))}
+    wrong = {name: found for name, job in ended.items() if (found := differences_from_airflow(job, run_ids, airflow))}
     backward = {name: course.backward for name, course in watcher.courses.items() if course.backward}
-    told(watcher.courses, runs, outages, doubled=doubled, wrong=wrong, backward=backward)
+    report_figures(watcher.courses, runs, outages, doubled=doubled, wrong=wrong, backward=backward)
     assert (doubled, wrong, backward) == ({}, {}, {})
 
 
@@ -177,16 +177,16 @@ def owner(run: Object) -> str:
     return str(run["dag_run_id"].split(".")[2])
 
 
-def not_as_airflow_says(job: Object, run_ids: set[str], airflow: AirflowRest) -> Any:
-    """Return the differences between a finished MLJob's status and Airflow, by field.
+def differences_from_airflow(job: Object, run_ids: set[str], airflow: AirflowRest) -> Any:
+    """Return the differences between the status of a finished MLJob and the MLJob's run in Airflow.
 
     Args:
         run_ids: The ids of all runs of the test's MLJobs in Airflow.
 
     Returns:
-        The differences, empty if there are none. If Airflow does not have the run, the whole
-        status. None if Airflow does not have the run because the MLJob was cancelled before the
-        submission.
+        - If Airflow has the run: the differences by field, empty if there are none.
+        - If the MLJob was cancelled before its run was submitted: None.
+        - If the run is missing in Airflow for another reason: the whole status.
     """
     status = job["status"]
     if status.get("dagRunId") not in run_ids:
@@ -198,7 +198,7 @@ def not_as_airflow_says(job: Object, run_ids: set[str], airflow: AirflowRest) ->
     return found
 
 
-def told(
+def report_figures(
     courses: dict[str, Course],
     runs: list[Object],
     outages: Outages,

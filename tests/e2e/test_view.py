@@ -134,8 +134,10 @@ class Viewer:
 
 
 def viewer(kubectl: Kubectl, namespace: str, name: str, role: str | None) -> Viewer:
-    """Create a ServiceAccount, and return a user of the view with its token. Without ``role``, the
-    ServiceAccount has no rights.
+    """Create a ServiceAccount in ``namespace``, and return a Viewer with a token of the
+    ServiceAccount. ``role`` is the end of the name of a ClusterRole from the Helm chart, such as
+    ``viewer``. The ServiceAccount gets this role in ``namespace``. If ``role`` is None, the
+    ServiceAccount gets no role.
     """
     within = kubectl.within(namespace)
     within("create", "serviceaccount", name)

@@ -17,8 +17,8 @@ from tests.live.kubectl import Kubectl
 
 @pytest.fixture
 def ending(kubectl: Kubectl) -> Iterator[str]:
-    """The name of a namespace that is being deleted. A finalizer of its MLJob keeps the namespace
-    until the end of the test.
+    """The name of a namespace that is being deleted. The namespace contains an MLJob with a
+    finalizer, so the namespace exists until the end of the test.
     """
     name = f"ending-{uuid.uuid4().hex[:8]}"
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

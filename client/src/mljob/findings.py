@@ -22,7 +22,7 @@ class Finding:
     Attributes:
         path: The field, such as ``spec.confFrom[0].outputsRef.name``. Empty for the whole object.
         message: What is wrong, and what to write instead.
-        line: The line number in the file, from 1, or None.
+        line: The line number in the file, from 1, or None if the line is unknown.
     """
 
     path: str
@@ -34,8 +34,8 @@ class Finding:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean NAME?)`` with the most similar name in ``known``. Return an empty
-    text if no name in ``known`` is similar.
+    """Return the text `` (did you mean OTHER?)``. OTHER is the name in ``known`` that is most
+    similar to ``name``. Return an empty text if no name in ``known`` is similar to ``name``.
     """
     if len(name) > MAX_COMPARED_LENGTH:
         return ""

@@ -144,7 +144,7 @@ class MLJob:
 
     @property
     def phase(self) -> str:
-        """The phase, such as ``Running``. Empty until an operator has read the MLJob."""
+        """The phase, such as ``Running``. Empty until an operator has written a status."""
         return _string(self.raw_status.get("phase"))
 
     @property

@@ -41,8 +41,9 @@ def plain(text: str, limit: int | None = None) -> str:
 
 
 def clean_line(line: str) -> str:
-    """Return a line without escape sequences, control characters and format characters. Joiners are
-    kept, and a tab becomes four spaces. At most four combining marks in a row are kept.
+    """Return a line without escape sequences, control characters and invisible characters. Two
+    invisible characters are kept: the zero-width joiner and the zero-width non-joiner. A tab
+    becomes four spaces. Of more than four combining marks in a row, only the first four are kept.
     """
     if line.isascii() and line.isprintable():
         return line

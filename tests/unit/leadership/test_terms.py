@@ -1,4 +1,4 @@
-"""A term is a period in which a process leads."""
+"""A term is a period in which one process of the operator is the leader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The adapter for objects in the Kubernetes API, and the handlers that kopf calls."""
+"""The adapters for MLJobs and AirflowInstances in the Kubernetes API, and the handlers that kopf
+calls.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Turns events into Kafka messages, in the binary content mode of CloudEvents 1.0.
 
 The value of a message is the event as JSON, and the headers are the CloudEvents attributes. The key
-is the DAG id and the run id, so Kafka stores all events of a run in one partition. After a retry of
-the producer, the partition may have an event behind a later event.
+is the DAG id and the run id, so Kafka stores all events of a run in one partition. If Kafka's
+client sends a message again after an error, a message in the partition may come after the message
+of a later event.
 """
 
 from __future__ import annotations

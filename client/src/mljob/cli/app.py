@@ -71,8 +71,8 @@ def _about(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line, and return its exit code. An error that a person can act on is printed,
-    and any other error is raised.
+    """Run a command line, and return its exit code. Wrong options, :class:`.MLJobError` and
+    ``OSError`` lead to a printed message. Any other exception is raised.
     """
     try:
         app = application(arguments[0] if arguments else None)

@@ -64,14 +64,17 @@ class BackfillRequest:
 
     @classmethod
     def repeating(cls, earlier: Backfill, spec: MLJobSpec) -> BackfillRequest:
-        """Return a request that repeats an existing backfill. Only ``backwards`` comes from the
-        spec, because Airflow does not return this option.
+        """Return a request that repeats the backfill ``earlier``. The value of ``backwards`` comes
+        from the spec, because Airflow does not return this option. All other values come from
+        ``earlier``.
         """
         backwards = spec.backfill is not None and spec.backfill.run_backwards
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
 
     def for_failed_runs(self) -> BackfillRequest:
-        """Return a copy of this request that only repeats failed runs and creates missing runs."""
+        """Return a copy of this request in which ``reprocess`` is Failed: Airflow repeats the
+        failed runs of the range, creates the missing runs, and leaves all other runs as they are.
+        """
         return replace(self, reprocess=ReprocessBehavior.FAILED)
 
 
@@ -87,9 +90,10 @@ class Backfill:
         conf: The conf of each run, without the marker.
         paused: Whether the backfill is paused. Airflow starts no further run of a paused backfill.
         created_at: When the backfill was created, on Airflow's clock.
-        completed_at: When Airflow closed the backfill, or None if it is open. Airflow closes a
-            backfill when the backfill is cancelled, or up to 30 s after the last run has ended. If
-            Airflow failed to create the runs, Airflow closes the backfill after about 2 minutes.
+        completed_at: When Airflow closed the backfill, or None if the backfill is open. Airflow
+            closes a backfill when the backfill is cancelled, or up to 30 s after the last run has
+            ended. If the backfill still has no runs about 2 minutes after its creation, Airflow
+            closes the backfill.
     """
 
     id: int
@@ -110,13 +114,14 @@ class BackfillRun:
     """What the operator knows of one run of a backfill.
 
     Attributes:
-        run: The state of the run according to the REST API. In the argument of :func:`with_change`
-            and in :attr:`ObservedBackfill.shown`, the state may come from an event.
+        run: The state of the run according to the REST API. The state may come from an event in two
+            cases: in the argument ``member`` of :func:`with_change`, and in the result of
+            :attr:`ObservedBackfill.shown`.
         date: The logical date of the run, or None for an event, which has no date.
         attempt: The number of the MLJob's attempt that created the run or ran it again, or None for
             an event, which has no such number.
-        reported: The event that reports a later state than the REST API, or None. The status may
-            show this state. Decisions depend on ``run`` only.
+        reported: The event that reports a later state than the REST API, or None. The MLJob's
+            status shows the state in this event. The operator's decisions depend on ``run`` only.
         denied: The id of the newest event that the REST API has contradicted, or None.
     """
 
@@ -138,8 +143,10 @@ class ObservedBackfill:
     """Everything that the operator knows of a backfill and its runs. The object is immutable.
 
     Attributes:
-        members: The runs of the backfill, by run id.
-        not_created: The number of existing runs in the range that the backfill does not repeat.
+        members: The runs by run id. An attempt that repeats failed runs creates another backfill.
+            Then the runs of the earlier attempts' backfills are included.
+        not_created: The number of dates in the range for which ``members`` has no run, because
+            another run of the DAG already had the date.
         last_event_at: When the operator last read an event of one of the runs, on the operator's
             clock. None if there was no event.
     """
@@ -169,9 +176,8 @@ class ObservedBackfill:
 
     @property
     def created(self) -> bool:
-        """Whether Airflow has created the runs of the newest attempt. Airflow creates all of these
-        runs in one transaction. Also True if Airflow has closed the backfill without creating a
-        run.
+        """Whether Airflow has created the runs of the newest attempt, or has closed the backfill.
+        Airflow creates all runs of an attempt in one transaction.
         """
         attempt = self.backfill.marker.attempt if self.backfill.marker else None
         return self.backfill.completed_at is not None or any(
@@ -185,9 +191,10 @@ class ObservedBackfill:
 
     @property
     def empty(self) -> bool:
-        """Whether Airflow failed to create the runs: the backfill has ended without runs, and no
-        run in the range existed before. A range without dates of the schedule can't be the cause,
-        because Airflow refuses to create a backfill for such a range.
+        """Whether the backfill has ended without runs, although no other run of the DAG has a date
+        of the range. Either Airflow failed to create the runs, or somebody deleted the runs. A
+        range without dates of the schedule can't be the cause, because Airflow refuses to create a
+        backfill for such a range.
         """
         return self.over and not self.members and not self.not_created
 
@@ -197,8 +204,10 @@ class BackfillSnapshot:
     """A backfill and all its runs in Airflow's REST API at one time.
 
     Attributes:
-        members: The runs of the backfill.
-        not_created: The number of existing runs in the range that the backfill does not repeat.
+        members: The runs. If attempts have repeated failed runs, the runs of the earlier attempts'
+            backfills are included.
+        not_created: The number of dates in the range for which ``members`` has no run, because
+            another run of the DAG already had the date.
         final: Whether the backfill and all its runs had ended at that time. The snapshot then
             replaces all earlier facts about the runs.
     """
@@ -224,13 +233,14 @@ def with_snapshot(old: ObservedBackfill | None, snapshot: BackfillSnapshot) -> O
 
 
 def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> ObservedBackfill:
-    """Return a new ObservedBackfill with the change of one run.
+    """Return an ObservedBackfill that includes the new state of one run.
 
-    These changes are ignored:
+    In these cases, ``member`` is ignored, and ``observed_backfill`` is returned:
 
-    - An event of an unknown run, because an event does not show to which backfill its run belongs.
-    - An event that the REST API has contradicted.
-    - A change from an earlier attempt.
+    - ``member`` comes from an event about a run that ``observed_backfill`` does not contain. An
+      event does not show to which backfill its run belongs.
+    - ``member`` comes from an event that the REST API has contradicted.
+    - ``member`` comes from the REST API, and a later attempt has already repeated the run.
     """
     old, last_event_at = observed_backfill.members.get(member.run_id), observed_backfill.last_event_at
     if member.run.source is StatusSource.KAFKA:

@@ -1,5 +1,6 @@
-"""The Kubernetes Events for changes of an MLJob's status, as ``kubectl describe`` shows them. An
-unchanged status creates no Event. The reasons of Events are stable, because alerts match on them.
+"""The Kubernetes Events of an MLJob, as ``kubectl describe`` shows them: the Events for a change of
+the status, and the Events about runs that a cancelled run had started. The reasons of Events are
+stable, because alerts match on the reasons.
 """
 
 from __future__ import annotations
@@ -107,12 +108,13 @@ def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def of_children(ended: Sequence[Child], left: Sequence[Child], run_id: str) -> list[KubeEvent]:
-    """Return the Events about runs that tasks of a cancelled run had started.
+    """Return the Events about the children of a cancelled run: the runs that tasks of the cancelled
+    run had started.
 
     Args:
-        ended: The runs that were cancelled.
-        left: The runs that are still in progress.
-        run_id: The id of the cancelled run.
+        ended: The children that the operator has cancelled.
+        left: The children that are still in progress.
+        run_id: The id of the cancelled run that had started the children.
     """
     events = []
     if ended:
@@ -193,15 +195,15 @@ def _unknown_params(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     return [KubeEvent(WARNING, "UnknownParams", after.message)]
 
 
-def _was_cancelled(status: MLJobStatus) -> bool:
-    """Return whether the status says that the operator is cancelling the run or has cancelled it.
-    The operator writes this status before it sends the first request of the cancellation.
+def _is_cancelling_or_cancelled(status: MLJobStatus) -> bool:
+    """Return whether ``status`` says that the operator is cancelling, or has cancelled, the run.
+    The operator writes such a status before the operator asks Airflow to cancel the run.
     """
     return status.phase in _CANCELLED or status.reason in CANCEL_REASONS
 
 
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    if _was_cancelled(old):
+    if _is_cancelling_or_cancelled(old):
         return []
     if new.progress is None:
         # Without progress, the operator has not listed the tasks through the REST API yet. Until

@@ -25,9 +25,16 @@ _UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec t
 
 
 def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition]:
-    """Return the conditions of the MLJob. Reconciling and Stalled, the conditions of kstatus, are
-    always included. Complete, Failed, Suspended, SpecApplied and UnknownParams are included only if
-    they have something to report.
+    """Return the conditions of the MLJob:
+
+    - Reconciling and Stalled, the conditions of kstatus: always.
+    - Complete: if the MLJob has succeeded.
+    - Failed: if the MLJob has failed or was cancelled.
+    - Suspended: if the MLJob is suspended, was suspended before, or has a backfill that is being
+      paused or resumed.
+    - SpecApplied, with the status False: if the spec has changed, and the operator refuses the
+      change or can't apply the change now.
+    - UnknownParams: if the conf has keys that are not params of the DAG.
     """
     unapplied = _unapplied(state)
     conditions = [*_verdict(summary), *_suspended(state, summary), *unapplied, *_unknown_params(state)]
@@ -79,8 +86,11 @@ def _needs_a_change(state: State) -> bool:
 
 
 def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
-    """Return the condition Suspended if the MLJob is suspended, already has this condition, or has
-    a backfill that is being paused or resumed. Otherwise return an empty list.
+    """Return the condition Suspended in these three cases, otherwise an empty list:
+
+    - The MLJob is in the phase Suspended. Only in this case, the condition has the status True.
+    - The operator has to pause or to resume the MLJob's backfill.
+    - The stored status has the condition Suspended.
     """
     suspended = summary.phase is Phase.SUSPENDED
     pause = state.backfill_pause if summary.phase not in TERMINAL_PHASES else None
@@ -95,8 +105,11 @@ def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
 
 
 def _unknown_params(state: State) -> list[DesiredCondition]:
-    """Return the condition UnknownParams, or an empty list. If this process has not built the conf,
-    return the stored condition if the stored status is about the same spec.
+    """Return the condition UnknownParams if the conf has keys that are not params of the DAG.
+    Otherwise return an empty list.
+
+    If this process has not built the conf of the newest attempt, the unknown keys come from the
+    condition in the stored status. A stored status of another spec is ignored.
     """
     message = state.transient.unknown_params
     if message is None and state.current.status.spec_hash == state.job.status.spec_hash:
@@ -108,8 +121,11 @@ def _unknown_params(state: State) -> list[DesiredCondition]:
 
 
 def _unapplied(state: State) -> list[DesiredCondition]:
-    """Return the condition SpecApplied, with the status False, if the current spec has no effect on
-    the run. Otherwise return an empty list.
+    """Return the condition SpecApplied with the status False in these two cases, otherwise an
+    empty list:
+
+    - The spec has changed, and runPolicy Once refuses the change.
+    - The spec is invalid, and the MLJob already has a run of an earlier spec.
     """
     if state.change is SpecChange.REFUSED:
         return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
