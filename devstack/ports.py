@@ -23,8 +23,8 @@ _RANGE = range(20000, 32000)
 
 
 class Ports:
-    """The loopback ports of the stack in one directory, by the names under which components ask for
-    them. Several threads and processes can call the methods at the same time.
+    """The loopback ports of one stack, by name, such as `airflow`. The ports are stored in a file
+    in `directory`. Several threads and processes can call the methods at the same time.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -133,9 +133,9 @@ class JobFailed(JobError):
         task: The id of the failed task, or None if the status names no failed task.
         map_index: If the failed task is mapped, the index of its first failed instance. Else -1.
         error: The type and the text of the task's exception, or None.
-        log: At most 20 lines of the task's log, without control characters: the last lines of the
-            log or, if a traceback begins before these lines, the lines up to the end of the
-            traceback. Empty if the log can't be read.
+        log: At most 20 lines of the task's log, without control characters. Usually the last lines
+            of the log. If the traceback of the error begins before these lines, the lines up to the
+            end of the traceback. Empty if the log can't be read.
     """
 
     def __init__(

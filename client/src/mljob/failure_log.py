@@ -106,10 +106,10 @@ def _tracebacks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _end_of_message(lines: Sequence[str], at: int) -> int:
-    """Return the index of the last line of an exception's message. The message begins at the line
-    ``at``. The message ends before an empty line, before the next entry of the log, or after
-    ``_MESSAGE_LINES`` more lines. If an entry of the log begins at the line ``at``, the message has
-    only this line.
+    """Return the index of the last line of an exception's message. ``at`` is the index of the first
+    line. The message ends before an empty line, before the next entry of the log, or after
+    ``_MESSAGE_LINES`` more lines. If the first line is itself the beginning of an entry, the
+    message has only this line.
     """
     end = at
     if _ENTRY.match(clean_line(lines[at])):

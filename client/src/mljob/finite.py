@@ -1,4 +1,4 @@
-"""Checks a number from a JSON document. Such a number may be too large for a float."""
+"""Checks whether a number from a JSON document is finite, and not too large for a float."""
 
 from __future__ import annotations
 

@@ -19,9 +19,11 @@ _READ_AGAIN: Final = frozenset({500, 502, 503, 504})
 
 
 def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: bool) -> bool:
-    """Return whether to send a request again after an error. This is True for 429, for a server
-    error (5xx) with the header ``Retry-After``, and for a repeatable request also after 500, 502,
-    503 and 504.
+    """Return whether to send a request again after an error. Return True in these cases:
+
+    - The status is 429.
+    - The status is 5xx, and the answer has the header ``Retry-After``.
+    - The status is 500, 502, 503 or 504, and the request is repeatable.
 
     Args:
         code: The HTTP status of the answer.

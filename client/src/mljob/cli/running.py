@@ -126,7 +126,8 @@ class Request:
         MLJob's spec. A field that no option sets is left out.
 
         Raises:
-            typer.BadParameter: A text in ``sources`` is invalid.
+            typer.BadParameter: A text in :attr:`sources`, from which ``confFrom`` is made, is
+                invalid.
         """
         fields = {
             "type": self.type_,

@@ -65,7 +65,7 @@ class Access(Protocol):
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
         """Return the name and the value of the cookie to set in the answer, if the request is the
-        first GET request with the token in the URL that the view has printed. Otherwise return
+        first GET request with the token of the URL that the view has printed. Otherwise return
         None. In the cluster, always return None.
         """
         ...

@@ -83,14 +83,13 @@ class ComparePage:
     """The content of the page that compares MLJobs.
 
     Attributes:
-        columns: The heads of the columns, one for each MLJob. The best MLJob comes first. If no
-            output or metric orders the MLJobs, the MLJobs' names do.
+        columns: The heads of the columns, one for each MLJob. The best MLJob comes first. If the
+            MLJobs can't be ordered by an output or metric, they are ordered by name.
         results: The rows of the outputs and the last metrics.
         params: The rows of the params that differ.
         equal: The params that don't differ.
         curves: The pictures of the metrics.
-        colours: The number of each MLJob's colour in the pictures, by the label of the MLJob's
-            column.
+        colours: For the label of each column, the number of the MLJob's colour in the pictures.
         missing: Sentences about what the page does not show, such as a deleted MLJob.
     """
 

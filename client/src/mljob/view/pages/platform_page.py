@@ -46,7 +46,7 @@ class Airflow:
     """An AirflowInstance, as the platform page shows it.
 
     Attributes:
-        mark: Whether the condition Ready is true.
+        mark: The mark that shows the status of the condition Ready.
         message: Why the condition Ready is not true, or an empty text.
         active: How many MLJobs have an active run in this Airflow.
         limit: The maximum of ``active``, or None without a maximum.
