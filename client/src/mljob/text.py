@@ -36,8 +36,11 @@ def plain(text: str, limit: int | None = None) -> str:
         limit: The maximum number of characters, or None for no limit. A longer text is cut and ends
             in ``…``.
     """
-    line = " ".join(clean_line(part) for part in re.split(r"[\r\n\t\v\f\x85\u2028\u2029]+", _cut(text, limit, 4)))
-    return line if limit is None or len(line) <= limit else line[: max(limit - 1, 0)] + "…"
+    begin = _cut(text, limit, 4)
+    line = " ".join(clean_line(part) for part in re.split(r"[\r\n\t\v\f\x85\u2028\u2029]+", begin))
+    if limit is None or (len(line) <= limit and len(begin) == len(text)):
+        return line
+    return line[: max(limit - 1, 0)] + "…"
 
 
 def clean_line(line: str) -> str:

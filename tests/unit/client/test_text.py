@@ -37,7 +37,12 @@ def test_text_becomes_one_line_of_bounded_length() -> None:
     assert plain("a\r\nb\tc\u2028d") == "a b c d"
     assert plain("x" * 100, 10) == "x" * 9 + "…"
     assert plain("x" * 10, 10) == "x" * 10
-    assert plain("\x1b[31m" * 1_000_000, 10) == ""
+    assert plain("\x1b[31m" * 1_000_000, 10) == "…", "the rest was not read"
+
+
+def test_text_that_was_cut_among_invisible_characters_ends_in_an_ellipsis() -> None:
+    assert plain("a" + "\u200b" * 100 + "b", 10) == "a…"
+    assert plain("a" + "\u200b" * 10 + "b", 10) == "ab"
 
 
 @pytest.mark.parametrize(
