@@ -14,14 +14,16 @@ EVENTS = "events"
 
 
 def counted(cluster: Cluster) -> Counter[str]:
-    """Return how many requests about MLJobs and Events the API server has answered so far, by kind:
+    """Return how many requests about MLJobs and Events the API server has answered since its start,
+    by kind:
 
     - ``status patches``: patches of the status of MLJobs.
     - ``finalizer patches``: all other patches of MLJobs, mostly of finalizers.
     - ``gets``: reads of a single MLJob.
     - ``events``: requests to create an Event.
-    - ``conflicts``, ``throttled`` and ``timeouts``: requests of the above kinds with the answer
-      409, 429 or 504.
+    - ``conflicts``: requests of the above kinds with the answer 409. They also count as their kind.
+    - ``throttled``: the same for the answer 429.
+    - ``timeouts``: the same for the answer 504.
     """
     return kinds(cluster.metrics())
 

@@ -1,5 +1,6 @@
-"""An operator that polls, for comparison: a kopf timer reads each MLJob's active run from Airflow
-every few seconds. The operator writes a status only after a change.
+"""An operator that polls, for a comparison with the operator of this project. A kopf timer reads
+each MLJob's active run from Airflow every three seconds. The timer writes the status of an MLJob
+only if the state of the run has changed.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class Airflow:
         """Trigger a run without conf. Do nothing if Airflow already has a run with this id.
 
         Raises:
-            kopf.TemporaryError: Airflow refused the run. kopf calls the handler again after two
-                seconds.
+            kopf.TemporaryError: Airflow answered with an HTTP status other than 200 and 409. kopf
+                calls the handler again after two seconds.
         """
         body = {"dag_run_id": run_id, "logical_date": None}
         async with self._session.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body) as answer:

@@ -44,8 +44,9 @@ class Block:
 
 
 def blocks(page: Path, *languages: str) -> Iterator[Block]:
-    """Yield the blocks in these languages, except blocks with the comment ``not checked``. If
-    ``languages`` is empty, yield all blocks of the page.
+    """Yield the blocks of the page whose language is in ``languages``, except blocks with the
+    comment ``not checked``. Without ``languages``, yield all blocks of the page, including blocks
+    with this comment.
     """
     text = page.read_text()
     for found in FENCED.finditer(text):

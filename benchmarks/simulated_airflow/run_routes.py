@@ -122,9 +122,9 @@ def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def clear_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Clear all tasks of a run if the body has ``dry_run: false``. With ``only_failed: true``,
-    clear only the tasks in the states failed and upstream_failed. A run that has ended is queued
-    again.
+    """Clear all tasks of a run, or with ``only_failed: true`` only the tasks in the states failed
+    and upstream_failed. If a task is cleared and the run has ended, queue the run again. Without
+    ``dry_run: false`` in the body, change nothing.
     """
     run, body = known_run(airflow, request), request.content()
     bad = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)

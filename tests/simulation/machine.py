@@ -3,17 +3,18 @@
 
 These promises must hold after each step:
 
-- An MLJob has at most one active run.
+- An MLJob has at most one active run. Runs that a user has cleared in Airflow don't count.
 - Each active run belongs to an existing MLJob. :meth:`.World.left_behind` lists the exceptions.
 - The phase changes only as ``core.run.states.TRANSITIONS`` allows.
 - An entry in the status's history never changes.
-- The status records each requested retry only once.
+- ``status.lastHandledRetry`` of an MLJob never gets the same value twice.
 
 At the end, all servers work again. Then each status must agree with Airflow, and each request of a
 user must be fulfilled.
 
-``PROMISES_EXAMPLES`` sets the number of random examples, and ``PROMISES_SEED`` sets their seed.
-Without ``PROMISES_EXAMPLES``, the examples are always the same.
+An example is one sequence of steps. The environment variable ``PROMISES_EXAMPLES`` sets the number
+of random examples, and ``PROMISES_SEED`` (default 0) sets their seed. Without
+``PROMISES_EXAMPLES``, there are 60 examples, which are the same in each test run.
 """
 
 from __future__ import annotations
@@ -93,9 +94,9 @@ class Machine(RuleBasedStateMachine):
     Attributes:
         specs: Draws the spec of a new MLJob.
         edits: Draws the change of a spec.
-        rounds_at_least: The minimum number of rounds in :meth:`_let_time_pass`. These rounds take
-            longer than every backoff, every deadline, and the time until the operator lists all
-            active runs again.
+        rounds_at_least: The minimum number of rounds of ``ROUND`` virtual seconds in
+            :meth:`_let_time_pass`. Together, these rounds take longer than any backoff or deadline
+            in the tests, and longer than the time until the operator lists all active runs again.
     """
 
     specs: st.SearchStrategy[dict[str, Any]]
@@ -112,8 +113,8 @@ class Machine(RuleBasedStateMachine):
         return World()
 
     def _any(self, *, going: bool) -> bool:
-        """Return whether any MLJob is being deleted (``going=True``), or whether any MLJob is not
-        being deleted (``going=False``).
+        """If ``going`` is true, return whether at least one MLJob is being deleted. If ``going`` is
+        false, return whether at least one MLJob is not being deleted.
         """
         return any(("deletionTimestamp" in body["metadata"]) is going for body in self.world.cluster.objects.values())
 
@@ -323,8 +324,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.processes) == 1)
     @rule(then=whiles)
     def a_second_operator_starts(self, then: float) -> None:
-        """Start a second operator, which acts at the same time as the first operator. In a
-        :class:`.ReplicatedWorld`, the second operator only waits for the Lease.
+        """Start a second operator. In a :class:`.ReplicatedWorld`, the second operator waits for
+        the Lease. In any other world, both operators act at the same time.
         """
         self.world.start(beside=True)
         self._then("a_second_operator_starts", then)
@@ -363,8 +364,8 @@ class Machine(RuleBasedStateMachine):
             self.world.close()
 
     def ends_well(self) -> None:
-        """Repair all servers, and assert that each status agrees with Airflow. End the active runs,
-        and assert the same again.
+        """Repair all servers and the network. Assert that each status agrees with Airflow, and that
+        each request of a user is fulfilled. Let the active runs succeed, and assert the same again.
         """
         self._mend()
         self._let_time_pass()

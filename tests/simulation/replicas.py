@@ -14,8 +14,9 @@ class Replica:
     """A replica of the operator, which competes for the operator's Lease.
 
     Attributes:
-        contender: The part that competes for the Lease.
-        process: The operator's components while the replica is the leader, otherwise None.
+        contender: The :class:`.Contender`, which competes for the Lease.
+        process: The :class:`.Process` with the operator's components while the replica is the
+            leader, otherwise None.
     """
 
     def __init__(self, world: ReplicatedWorld) -> None:
@@ -38,8 +39,9 @@ class Replica:
             self._world.replicas.remove(self)
 
     def pause(self, *, paused: bool) -> None:
-        """Block or unblock the requests of this replica, similar to SIGSTOP and SIGCONT. Code that
-        sends no requests still runs.
+        """Pause this replica (``paused=True``), or let the replica continue (``paused=False``).
+        Unlike after SIGSTOP, a paused replica still runs code, but neither sends requests nor
+        receives responses.
         """
         for wire in [self.contender.wire, *([self.process.wire] if self.process is not None else [])]:
             (wire.running.clear if paused else wire.running.set)()
@@ -60,12 +62,13 @@ class Replica:
 
 
 class ReplicatedWorld(World):
-    """A simulated world with replicas of one operator. Only the leader acts.
+    """A simulated world with replicas of one operator. Only the leader may change Airflow or
+    Kubernetes.
 
     Attributes:
         replicas: The running replicas, oldest first.
-        writers: The periods of leadership in which something was changed, in order. For example,
-            ``replica-1.2`` is the second period of the first replica.
+        writers: The periods of leadership in which a replica changed Airflow or Kubernetes, oldest
+            first. For example, ``replica-1.2`` is the second period of the first replica.
     """
 
     def __init__(self) -> None:
@@ -98,8 +101,9 @@ class ReplicatedWorld(World):
             self.run(0)
 
     def leave_one(self) -> None:
-        """Leave exactly one replica, and connect this replica to all servers. Assert that this
-        replica becomes the leader.
+        """Kill the second replica if there are two replicas. Start a replica if there is none. Then
+        connect the only replica to all servers, let this replica continue if it is paused, and
+        assert that this replica is the leader 40 seconds later.
         """
         self.kill(1)
         self.start()
@@ -115,12 +119,12 @@ class ReplicatedWorld(World):
         super().close()
 
     def changed_by(self, process: str) -> None:
-        """Record a change in Airflow or Kubernetes. The change breaks a promise if a later leader
-        has already changed something.
+        """Record a change in Airflow or Kubernetes. The change breaks a promise if another period
+        of leadership has changed something since the last change of ``process``.
 
         Args:
-            process: The replica that made the change, and the number of its period of leadership,
-                such as ``replica-1.2``.
+            process: The period of leadership in which the change was made. For example,
+                ``replica-1.2`` is the second period of the first replica.
         """
         if self.writers[-1:] == [process]:
             return

@@ -42,8 +42,9 @@ def task_policy(task: Any) -> None:
 
 @cache
 def _is_supported() -> bool:
-    """Return whether this version of Airflow is supported. If not, log a warning. An exception in a
-    cluster policy would break every DAG.
+    """Return whether this version of Airflow is supported. If not, log a warning. This function
+    raises no exception for such a version, because an exception in a cluster policy would break
+    every DAG.
     """
     try:
         assert_supported(installed_version())

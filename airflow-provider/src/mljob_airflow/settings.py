@@ -54,8 +54,8 @@ def slack_conn_id() -> str:
 
 
 def slack_channel() -> str:
-    """Return the Slack channel for owners without a Slack address and for findings without an
-    owner. An empty string means that the option is not set.
+    """Return the Slack channel for messages about findings without an owner, and for messages to
+    owners whose Slack address is not known. An empty string means that the option is not set.
     """
     return _get("slack_channel", "")
 
@@ -82,15 +82,15 @@ def report_topic() -> str:
 
 
 def monitor_schedule() -> str | None:
-    """Return the schedule of ``mljob_monitor``, a cron expression, or ``None`` if the option is the
-    text ``none``.
+    """Return the cron expression that schedules the DAG ``mljob_monitor``. If the option is the
+    text ``none``, return ``None``: the DAG has no schedule.
     """
     return _schedule("monitor_schedule", MONITOR_SCHEDULE)
 
 
 def bottlenecks_schedule() -> str | None:
-    """Return the schedule of ``mljob_monitor_bottlenecks``, a cron expression, or ``None`` if the
-    option is the text ``none``.
+    """Return the cron expression that schedules the DAG ``mljob_monitor_bottlenecks``. If the
+    option is the text ``none``, return ``None``: the DAG has no schedule.
     """
     return _schedule("bottlenecks_schedule", BOTTLENECKS_SCHEDULE)
 
@@ -103,7 +103,9 @@ def ui_url() -> str:
 
 
 def instrument_all_dags() -> bool:
-    """Return whether every task of every DAG sends task events to Kafka."""
+    """Return the option ``instrument_all_dags``: whether this package makes every task of every DAG
+    send task events to Kafka.
+    """
     return bool(_conf().getboolean(SECTION, "instrument_all_dags", fallback=False))
 
 

@@ -17,8 +17,11 @@ DATE_TIME = "write a date, a time and a time zone, such as 2026-01-01T00:00:00Z"
 
 
 def in_words(problem: Any) -> str:
-    """Return a description of an entry of ``errors()`` of pydantic's ``ValidationError``, for
-    example ``'Trainingg' should be 'Training' or 'Custom' (did you mean Training?)``.
+    """Return a description of one error in a spec, for example ``'Trainingg' should be 'Training'
+    or 'Custom' (did you mean Training?)``.
+
+    Args:
+        problem: An entry of the list that ``errors()`` of pydantic's ``ValidationError`` returns.
     """
     kind, given = str(problem["type"]), problem["input"]
     if kind == "missing":
@@ -39,8 +42,10 @@ def in_words(problem: Any) -> str:
 
 
 def field_of(problem: Any) -> str:
-    """Return the field of the spec that an entry of pydantic's ``errors()`` is about, such as
-    ``spec.outputs[0].name``.
+    """Return the path of the field with an error, such as ``spec.outputs[0].name``.
+
+    Args:
+        problem: An entry of the list that ``errors()`` of pydantic's ``ValidationError`` returns.
     """
     return "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem["loc"])
 

@@ -1,15 +1,15 @@
 """The verdict on an MLJob: how the MLJob has ended, or that it is stalled. The client's ``wait``
 waits for a verdict.
 
-A cancelled MLJob has the verdict Cancelled. Any other MLJob has a verdict if all these statements
-are true:
+An MLJob in the phase Cancelled has the verdict Cancelled. An MLJob in any other phase has a verdict
+if all these statements are true:
 
 - One of the conditions Complete, Failed and Stalled is True.
 - The condition Reconciling is not True.
 - The status describes the newest spec.
-- No requested retry is pending.
+- No retry is pending (:func:`retry_is_pending`).
 
-A suspended MLJob has no verdict, because somebody may resume it.
+An MLJob in the phase Suspended has no verdict, because somebody may resume the MLJob.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def retry_is_pending(job: MLJob) -> bool:
 
 
 def retry_waits(job: MLJob) -> bool:
-    """Return whether the MLJob has succeeded or failed, and a requested retry has not begun. If so,
-    the status describes the attempt before the retry.
+    """Return whether the MLJob is in the phase Succeeded or Failed, and a retry is pending
+    (:func:`retry_is_pending`). In this case, the status describes the attempt before the retry.
     """
     return job.phase in (Verdict.SUCCEEDED, Verdict.FAILED) and retry_is_pending(job)
 

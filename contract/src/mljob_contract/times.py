@@ -1,9 +1,10 @@
 """Times in MLJobs and AirflowInstances: RFC 3339 date-times in the years 1900 to 2999.
 
-The Kubernetes API server accepts some date-times that Python's datetime refuses: UTC offsets of 24
-hours, offsets with 60 minutes, such as ``+01:60``, and the year 0. This module converts a time with
-such an offset to UTC. It refuses years before 1900 and after 2999, so that a deadline, which is
-computed from a time, stays within the range of datetime.
+The Kubernetes API server accepts some date-times that Python's datetime refuses: times with a long
+UTC offset, and times in the year 0. In a long UTC offset, the hours are 24 or the minutes are 60,
+such as in ``+24:30`` and ``+01:60``. This module converts a time with a long offset to UTC. This
+module refuses years before 1900 and after 2999, so that a deadline, which is computed from a time,
+stays within the range of datetime.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ _LONG_OFFSET = re.compile(r"(.*[0-9])([+-])(24):([0-5][0-9]|60)|(.*[0-9])([+-])(
 def _read(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
     """Validate a value of the type :data:`Time`, and return it as a datetime.
 
-    ``read`` is pydantic's validator of datetimes. ``read`` refuses an offset of 24 hours or with 60
-    minutes, so this function converts a time with such an offset itself.
+    ``read`` is pydantic's validator of datetimes. ``read`` refuses a UTC offset whose hours are 24
+    or whose minutes are 60, so this function converts a time with such an offset to UTC itself.
 
     Raises:
-        ValueError: The value is not a date-time, has no offset, or has a year that is not allowed.
+        ValueError: The value is not a date-time, has no offset, or has a year before 1900 or after
+            2999.
     """
     try:
         at: datetime = read(value)
@@ -45,8 +47,8 @@ def _read(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
 
 
 def _convert_long_offset(value: object) -> datetime | None:
-    """Return a time in UTC, if the value is a text with an offset of 24 hours or with 60 minutes,
-    such as ``+01:60``. Return None for any other value.
+    """Return the time in UTC if the value is a time, as a text, with a UTC offset whose hours are
+    24 or whose minutes are 60, such as ``+01:60``. Return None for any other value.
 
     Raises:
         ValueError: The text before the offset is not a date-time, or the time in UTC is outside of

@@ -26,8 +26,10 @@ _warned: set[tuple[str, str]] = set()
 def warn(what: str, why: str, *, value: object = None) -> None:
     """Log that a value is left out.
 
-    The message is a warning. Repetitions, and all messages after ``MAX_WARNINGS`` warnings, have
-    level DEBUG.
+    The message has the level WARNING, or DEBUG in these two cases:
+
+    - The process has already logged a warning with the same ``what`` and ``why``.
+    - The process has already logged ``MAX_WARNINGS`` different warnings.
 
     Args:
         what: The value's name, for example ``report(): metric 'loss'``.
@@ -43,8 +45,8 @@ def warn(what: str, why: str, *, value: object = None) -> None:
 
 
 def shown(value: object) -> str:
-    """Return the ``repr`` of a value, cut to 80 characters. If ``repr`` fails, return the
-    :func:`kind`.
+    """Return the ``repr`` of a value, cut to 80 characters. If ``repr`` raises an exception, return
+    "a" and the name of the value's class, for example ``a numpy.ndarray``.
     """
     text = f"a {kind(value)}"
     with suppress(Exception):

@@ -19,11 +19,13 @@ _ENDED_WELL = ("success", "skipped")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task of an MLJob's run, read from the MLJob's status or from the graph of the run.
+    """A task of an MLJob's run, read from the MLJob's status or from the graph of the run
+    (:class:`~mljob_contract.graph.RunGraph`).
 
     Attributes:
         task_id: The id of the task in the DAG.
-        state: Airflow's name of the task's state, or ``none``.
+        state: Airflow's name of the task's state, or ``none``. For a mapped task, the most
+            important state of the instances, for example ``failed`` if an instance failed.
         try_number: The number of the newest try, from 1, or 0 before the first try. For a mapped
             task, the highest try number among the instances.
         started_at: When the newest try started. For a mapped task, when the first instance started.
@@ -84,7 +86,7 @@ class Task:
     @property
     def name(self) -> str:
         """The task's id without control characters, cut to :data:`MAX_TASK_ID` characters. For a
-        mapped task, the number of done instances follows: ``score 12/40``.
+        mapped task, the numbers ``done`` and ``total`` follow: ``score 12/40``.
         """
         shown = plain(self.task_id, MAX_TASK_ID)
         return shown if self.total is None else f"{shown} {self.done}/{self.total}"
@@ -95,11 +97,13 @@ class TaskLine:
     """The content of the line that shows a task.
 
     Attributes:
-        sign: The icon, the word and the tone of the task's state.
+        sign: The icon and the word of the task's state, and the tone, which selects a colour.
         name: The id of the task, and how many instances of a mapped task are done.
-        took: How long the task took, or has taken so far. Empty if not known.
-        notes: The try number from the second try on, the progress, failed instances, the question
-            and the metrics.
+        took: The duration of the newest try, until now if the try is in progress. For a mapped
+            task, the time from the start of the first instance to the end of the last instance.
+            Empty if not known.
+        notes: The number of the newest try if it is not the first try, the progress, the failed
+            instances, the question and the metrics.
         error: Why the task failed, or an empty text.
     """
 
@@ -116,7 +120,7 @@ def tasks_of(status: Object) -> list[Task]:
 
 
 def line_of(task: Task, now: datetime) -> TaskLine:
-    """Return the line of a task at the time ``now``."""
+    """Return the TaskLine of a task. If the task is in progress, its duration ends at ``now``."""
     ended = task.ended_at or (now if task.state in ("running", "deferred", "up_for_reschedule") else None)
     running = task.progress is not None and task.total is None and task.state == "running"
     notes = [

@@ -8,8 +8,8 @@ _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
 
 
 def duration(seconds: float | None) -> str:
-    """Return a duration in its two largest units, such as ``4m12s`` or ``2d4h``. Return an empty
-    text for None, and ``0s`` for a negative duration.
+    """Return a duration in at most two units, such as ``4m12s``, ``2d4h`` or ``5m``. Smaller units
+    are left out. Return an empty text for None, and ``0s`` for a negative duration.
     """
     if seconds is None:
         return ""

@@ -48,8 +48,8 @@ class Guard:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request to the application. Answer an HTTP request for an unknown host with 421.
-        The paths in :data:`PROBES` are allowed for any host.
+        """Answer an HTTP request with the status 421 if its header Host is not in ``hosts``, and
+        its path is not in :data:`PROBES`. Pass any other request to the application.
         """
         if scope["type"] != "http":
             await self._app(scope, receive, send)

@@ -31,8 +31,8 @@ class LastLine(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LastLine:
-        """Return the LastLine for ``text``, the id of an event of :func:`log_events`. If ``text``
-        is not such an id, the number of the line is 0.
+        """Return the LastLine for ``text``, the id of an event ``lines`` of :func:`log_events`. If
+        ``text`` is not such an id, return a LastLine with the number 0.
         """
         from mljob_contract.run_api import LogPosition
 
@@ -47,10 +47,14 @@ class LastLine(NamedTuple):
 async def log_events(
     lines: AsyncGenerator[LogLine, None], renderer: Renderer, last: int
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the server-sent events of a log: ``state`` with a sentence at the beginning, ``lines``
-    with the HTML of lines, and ``done`` with a sentence at the end. If the log can't be read,
-    ``done`` says why. Other events only keep the connection open. The id of an event ``lines`` is a
-    text for :meth:`LastLine.parse`.
+    """Yield the server-sent events of a log:
+
+    - ``state``: the first event. Its data is a sentence.
+    - ``lines``: the HTML of one or more lines. :meth:`LastLine.parse` reads the id of the event.
+    - ``done``: the last event. Its data is a sentence, which says that the log has ended, or why
+      the log can't be read.
+
+    Any other event only keeps the connection open.
 
     Args:
         lines: The lines of the log that the browser has not received.

@@ -2,8 +2,8 @@
 
 The kubelet regularly writes a new token of the ServiceAccount, so a request that was refused with
 401 usually succeeds later. But a token may be revoked for good, for example because the
-ServiceAccount was deleted and created again. ``/livez`` fails when all requests have been refused
-for ``RESTART_AFTER`` seconds. The kubelet then restarts the process.
+ServiceAccount was deleted and created again. ``/livez`` fails when the Kubernetes API has answered
+every request of the last ``RESTART_AFTER`` seconds with 401. The kubelet then restarts the process.
 """
 
 from __future__ import annotations
@@ -64,5 +64,7 @@ class Authentication:
 
     @property
     def must_restart(self) -> bool:
-        """Whether the credentials have been refused for so long that the process has to restart."""
+        """Whether the Kubernetes API has refused the credentials for at least ``restart_after``
+        seconds, so that the process has to restart.
+        """
         return self._refused_since is not None and self._clock() - self._refused_since >= self._restart_after

@@ -33,10 +33,13 @@ class Candidate:
         self._act = act
 
     async def run(self) -> None:
-        """Compete for leadership, and call ``act`` in each term, until the stop event is set.
+        """Compete for leadership until the stop event is set. Call ``act`` in each term, unless the
+        term ends before the work as the leader has begun.
 
         Raises:
-            CannotStart: Another running operator claims the same MLJob, dag run id or event.
+            CannotStart: This operator and another running operator claim the same MLJobs, dag run
+                ids or Kafka consumer group (:class:`.Claims`), and the other operator has
+                precedence (:meth:`.Election.begin`).
         """
         stopping = asyncio.create_task(self._stop.wait(), name="told to end")
         try:

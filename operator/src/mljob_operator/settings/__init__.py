@@ -27,8 +27,9 @@ class Settings(TelemetrySettings, ScopeSettings, RunSettings, KafkaSettings, Air
     """
 
     def claims(self) -> Claims:
-        """Return the MLJobs, the dag run ids and the consumer group that no other operator in the
-        namespace may use.
+        """Return the Claims of this operator: the MLJobs that it manages, the prefix of its dag run
+        ids, and its Kafka consumer group. :meth:`.Claims.conflict` compares the Claims of two
+        operators.
         """
         return Claims(
             selector=self.selector or LabelSelector(),

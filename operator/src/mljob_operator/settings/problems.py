@@ -34,7 +34,7 @@ _NUMBERS = {
 
 
 def unusable_files(settings: Settings) -> list[str]:
-    """Return the problems of the files that the settings name, each in one sentence."""
+    """Return one sentence for each problem of a file or a folder that the settings name."""
     problems = []
     try:
         settings.airflow_login()

@@ -28,8 +28,9 @@ A, B = finding("a"), finding("b")
 
 
 class Monitor:
-    """A fake monitoring DAG. ``report`` makes a report, by default 15 minutes after the last
-    report, and returns the notifications to send.
+    """A fake monitoring DAG. ``report`` makes a report of the given findings, by default 15 minutes
+    after the previous report. ``report`` returns the notifications to send, and treats these
+    notifications as sent.
     """
 
     def __init__(self) -> None:

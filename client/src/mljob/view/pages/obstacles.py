@@ -43,13 +43,15 @@ class Obstacle:
 
 
 def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = "") -> Obstacle:
-    """Return the page that a person sees after an error.
+    """Return the Obstacle that a person sees after an error. Depending on the error, the page has a
+    button that tries again, a button that opens the list of MLJobs, or a form that asks for a
+    namespace.
 
     Args:
-        error: The error. Its text is the cause on the page.
+        error: The error. The text of the error is the cause on the page.
         again: The URL of the button that tries again.
         jobs: The URL of the list of MLJobs.
-        namespace: The person's default namespace, for the form that asks for a namespace.
+        namespace: The person's default namespace, which the form contains from the start.
     """
     cause = cut(str(error))
     links = ((again, "Try again"),)

@@ -1,4 +1,4 @@
-"""Reads Airflow's answers field by field. A field of a wrong type or size causes an error."""
+"""Reads Airflow's answers field by field, and checks the type and the size of each field."""
 
 from __future__ import annotations
 
@@ -51,19 +51,21 @@ class Row:
         self.size = size
 
     def text(self, field: str, max_length: int = MAX_ID) -> str:
-        """Return the field's value: an id or a word of at most ``max_length`` characters."""
+        """Return the field's value: a text, such as an id or a state, of at most ``max_length``
+        characters. A longer text is an error.
+        """
         value = self._data.get(field)
         if not isinstance(value, str) or len(value) > max_length or whole(value) != value:
             raise self.invalid(field, f"a text of at most {max_length} characters")
         return value
 
     def text_or_none(self, field: str, max_length: int = MAX_ID) -> str | None:
-        """Return the field's value: an id or a word, or None if the field is null or absent."""
+        """Return the result of :meth:`text`, or None if the field is null or absent."""
         return None if self._data.get(field) is None else self.text(field, max_length)
 
     def text_or_null(self, field: str) -> str | None:
-        """Return the field's value: an id or a word, or None if the field is null. An absent field
-        is an error.
+        """Return the result of :meth:`text`, or None if the field is null. An absent field is an
+        error.
         """
         return self.text_or_none(field) if self.has(field) else self.text(field)
 
@@ -116,18 +118,18 @@ class Row:
         return None if self._data.get(field) is None else self.time(field)
 
     def row(self, field: str) -> Row:
-        """Return the field's value: an object."""
+        """Return the Row of the object in the field."""
         value = self._data.get(field)
         if not isinstance(value, dict):
             raise self.invalid(field, "an object")
         return Row(value, self._url)
 
     def row_or_none(self, field: str) -> Row | None:
-        """Return the field's value: an object, or None if the field is null or absent."""
+        """Return the Row of the object in the field, or None if the field is null or absent."""
         return None if self._data.get(field) is None else self.row(field)
 
     def rows(self, field: str) -> list[Row]:
-        """Return the field's value: a list of objects."""
+        """Return a Row for each object of the list in the field."""
         value = self._data.get(field)
         if not isinstance(value, list):
             raise self.invalid(field, "a list")

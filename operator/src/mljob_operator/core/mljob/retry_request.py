@@ -2,8 +2,8 @@
 
 The value of the annotation identifies the request. Before the operator submits a run for the
 request, the operator copies the value to ``status.lastHandledRetry``. So a restart of the operator
-neither loses nor repeats a request. If the current attempt has not submitted its run yet, a request
-starts no other attempt.
+neither loses nor repeats a request. If the run of the current attempt is not submitted yet, the
+current attempt carries out the request, and no other attempt starts.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def how_to_retry(job: Job) -> str:
 
 
 def without_how_to_retry(message: str) -> str:
-    """Remove the sentence of :func:`how_to_retry` from a message."""
+    """Return a message without the sentence ``To retry: kubectl annotate ...``."""
     return message.partition(_HOW_TO)[0]
 
 
 def with_retry_handled(status: MLJobStatus, job: Job) -> MLJobStatus:
-    """Copy the MLJob's retry request to ``lastHandledRetry``, and reset the number of failed
-    attempts. Return the new status.
+    """Return a copy of ``status`` in which ``lastHandledRetry`` is the value of the MLJob's retry
+    annotation, and ``failedAttempts`` is None. ``status`` stays unchanged.
     """
     return status.model_copy(update={"last_handled_retry": job.retry_request, "failed_attempts": None})
