@@ -90,15 +90,16 @@ class Classifier:
         self._admission.reserve(state.job.key, reservation(state), _created(state.job))
 
     def reserve_run(self, state: State) -> None:
-        """Record in the admission queue that an MLJob may have an active run from now on, because
-        the operator is about to start the run.
+        """Count an MLJob's run as active in the admission queue from now on, because the operator is
+        about to start the run.
         """
         self._admission.reserve(state.job.key, active_reservation(state), _created(state.job))
 
     def admitted(self) -> list[Key]:
         """Admit waiting MLJobs as far as the limits allow. Return the MLJobs that were admitted
-        since the last call of this method and that the caller has to wake. An MLJob that its own
-        call of :meth:`admit` has admitted is left out, because its worker is awake.
+        since the last call of this method and that the caller has to wake. If :meth:`admit` has
+        admitted the MLJob that it was called for, this MLJob is left out, because its worker is
+        awake.
         """
         for airflow in self._admission.airflows_with_waiting():
             self._admit(airflow)

@@ -69,7 +69,7 @@ class ConfSources:
         no object.
 
         If ``references`` has objects that the last call for this MLJob did not have, the MLJob may
-        be woken soon after this call. An object may have changed before the call.
+        be woken soon after this call, because an object may have changed before the call.
         """
         needed = frozenset(references)
         if self._closed or not (needed or key in self._followed):

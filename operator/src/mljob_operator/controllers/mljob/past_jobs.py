@@ -43,8 +43,8 @@ class PastJobs:
             self.note_checked(RunKey(attempt.airflow, attempt.dag_id, attempt.run_id), fact)
 
     def has(self, job: Job) -> bool:
-        """Return whether the MLJob is remembered in this version or a later version. This version
-        then needs no worker.
+        """Return whether this version or a later version of the MLJob is remembered
+        (:meth:`leave`). If so, ``job`` needs no worker.
         """
         return int(job.resource_version) <= self._versions.get(job.key, -1)
 

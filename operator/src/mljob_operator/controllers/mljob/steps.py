@@ -326,7 +326,7 @@ def _with_stored_job(state: State, tracked: TrackedJob) -> State:
 
 def _limit_inputs(job: Job) -> tuple[datetime | None, bool]:
     """Return two values that decide when time limits begin: the time from which
-    ``activeDeadlineSeconds`` counts, and whether the MLJob has finished. For example, the time
-    ``ttlSecondsAfterFinished`` begins when the MLJob has finished.
+    ``activeDeadlineSeconds`` counts, and whether the MLJob has finished, so that
+    ``ttlSecondsAfterFinished`` counts.
     """
     return job.status.active_since, job.status.phase in TERMINAL_PHASES

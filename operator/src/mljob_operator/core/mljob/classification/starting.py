@@ -161,8 +161,8 @@ def _has_other_outputs(current: CurrentAttempt, needed: Dependencies, *, lost: b
 
     - There is no attempt yet, or the newest attempt is over.
     - ``needed.runs`` is empty.
-    - The newest attempt took no outputs, and ``lost`` is false. ``lost`` means that Airflow does
-      not have the earlier backfill any more, whose conf the attempt was to use.
+    - The newest attempt took no outputs, and ``lost`` is false. ``lost`` means that the attempt was
+      to use the conf of an earlier backfill, but Airflow does not have this backfill any more.
     """
     attempt = current.attempt
     if not current.open or attempt is None or not (attempt.upstreams or lost) or not needed.runs:
