@@ -53,8 +53,8 @@ class DeadLetters:
     def send(self, message: Message, why: str) -> None:
         """Send a copy of a message to the dead-letter topic, without waiting for a broker.
 
-        If the copy can't be sent, no error is raised. The first loss is logged. Further losses are
-        logged only after a broker has accepted a dead letter.
+        If the copy can't be sent, no error is raised. Of several losses in a row, only the first
+        is logged.
 
         The header ``mljob_source`` has the message's topic/partition/offset. The header
         ``mljob_error`` contains the argument ``why``. Values and keys are cut to ``MAX_BYTES``.

@@ -254,7 +254,7 @@ class Listener:
         self, accepted: socket.socket, protocol: Watched, proxy: FrontProxy | None
     ) -> asyncio.Transport | None:
         """Do the TLS handshake, and return the transport of the connection. Return None if the
-        handshake fails, or if the operator has no usable serving certificate.
+        handshake fails, or if mljob-api has no usable serving certificate.
         """
         context = self._certificate.context(proxy)
         if context is None:

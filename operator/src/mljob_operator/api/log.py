@@ -216,8 +216,8 @@ class TaskLogWriter:
 
         Args:
             reading: The state of the run.
-            is_first: Whether the request's ``tail`` and ``after`` apply. False after the response
-                has all existing lines of another task instance's log.
+            is_first: Whether the request's ``tail`` and ``after`` apply. They don't apply if the
+                log of another task instance was already written.
 
         Raises:
             Refusal: The run does not have the requested task or map index.

@@ -1,9 +1,9 @@
 """Takes, renews and releases the operator's Lease. Only the holder of the Lease is the leader.
 
-A leader stops 70 percent of the Lease's duration (``STOPS_AFTER``) after its last successful
-renewal. Unless the leader releases the Lease, a standby takes the Lease only after it has observed
-no renewal for the whole duration. Each process measures the time with its own clock. So two leaders
-never work at the same time, even if their clocks show different times.
+A leader stops its work when 70 percent of the Lease's duration (``STOPS_AFTER``) has passed since
+its last successful renewal. Unless the leader releases the Lease, a standby takes the Lease only
+after it has observed no renewal for the whole duration. Each process measures the time with its own
+clock. So two leaders never work at the same time, even if their clocks show different times.
 
 The leader election of the Kubernetes client for Python does not guarantee this
 (docs/adr/0035-standby.md).
@@ -151,12 +151,12 @@ class Election:
         meter.leader(False)
 
     async def refuse_rivals(self) -> None:
-        """Wait until no rival of this operator runs. A rival is another operator that claims the
-        same MLJob, dag run id or event. Await this method before :meth:`lead`.
+        """Wait until no rival of this operator runs, or raise an error if a rival is at work. A
+        rival is another operator that claims the same MLJob, dag run id or event. Await this method
+        before :meth:`lead`.
 
         Raises:
-            CannotStart: A rival runs and has begun its work as the leader. This method does not
-                wait for the end of such a rival.
+            CannotStart: A rival runs and has begun its work as the leader.
         """
         await self._rivals.refuse_acting()
 

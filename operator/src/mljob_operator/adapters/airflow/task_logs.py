@@ -107,8 +107,8 @@ class AirflowLog:
 
     def _token(self) -> str | None:
         """Return the token for the next request, or None at the end of the log. If this Airflow
-        sends a log from the beginning in each answer, the token begins with the number of entries
-        read so far, without the log's header, and a colon.
+        sends a log from the beginning in each answer, the token begins with a number and a colon.
+        The number counts the entries read so far, except the entries of the log's header.
         """
         token = self._document.token()
         return token if token is None or self._skip is None else f"{self._seen}:{token}"

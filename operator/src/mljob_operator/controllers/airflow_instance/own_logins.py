@@ -1,7 +1,7 @@
 """Regularly reads the logins of the access rules in the operator's settings.
 
-An access rule lets namespaces run DAGs in an Airflow. An access rule can name Secrets with a login
-of its own, such as a user and a password. For the access rules of an AirflowInstance, see
+An access rule lets namespaces run DAGs in an Airflow. An access rule can have its own login in
+Secrets, such as a user and a password. For the access rules of an AirflowInstance, see
 :mod:`.controller`.
 """
 

@@ -85,7 +85,7 @@ class RegisteredInstance:
         failures: The number of reconciliations in a row that have failed. A reconciliation also
             counts as failed if the Airflow is not ready, or if the AirflowInstance is being
             deleted.
-        asked_at: The end of the last reconciliation, in seconds of the event loop's clock. 0 if
+        asked_at: When the last reconciliation ended, in seconds of the event loop's clock. 0 if
             no reconciliation has ended.
         probe_requested: Set when an early probe is needed.
         task: The asyncio task that reconciles the AirflowInstance. None before the start.
@@ -114,7 +114,7 @@ class AirflowRegistry:
         topic: The Kafka topic of the settings' Airflow, and of each AirflowInstance without
             ``spec.kafka.topic``.
         reserved: Globs for the ids of DAGs that MLJobs may not run. MLJobs may not run the DAGs of
-            the Airflow provider (``OUR_DAGS``) either. Exception: an MLJob may run a monitoring DAG
+            the MLJob provider (``OUR_DAGS``) either. Exception: an MLJob may run a monitoring DAG
             (``MONITORING_DAGS``) if the MLJob's access rule has the DAG's id itself, not a glob.
         watches_namespaces: Whether the labels of namespaces are read. If false, access rules can
             select namespaces only by name.

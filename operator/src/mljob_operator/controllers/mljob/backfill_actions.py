@@ -111,8 +111,8 @@ class BackfillActions:
         return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
     async def _earlier(self, context: ActionContext, conf_of: str | None) -> Backfill | None:
-        """Return the newest backfill whose marker has the run id ``conf_of``. Return None if
-        Airflow has no such backfill, or if ``conf_of`` is None.
+        """Return the newest backfill that the operator has created for the run id ``conf_of``.
+        Return None if Airflow has no such backfill, or if ``conf_of`` is None.
         """
         if conf_of is None:
             return None
