@@ -15,10 +15,10 @@ a retry is one or three minutes::
     │   │   └── InvalidCredentials  retries
     │   ├── DagNotFound             retries: the DAG may be deployed after the MLJob
     │   ├── DagImportError          retries: the DAG may be fixed
-    │   ├── DagRefused              cancels the run without the cancellation DAG
+    │   ├── DagRefused              cancels the run without the cancellation DAG (the refused DAG)
     │   ├── BackfillActive          retries: the other backfill may end
     │   ├── NothingToClear          submits a new run instead of clearing the failed run
-    │   ├── SubmissionRefused       retries slowly: the setting may be changed
+    │   ├── SubmissionRefused       retries slowly: the DAG or Airflow's settings may be changed
     │   ├── LogicalDateTaken        retries slowly: the other run may be deleted
     │   └── ValidationFailed        sets the MLJob to Stalled, and retries slowly: the DAG may be
     │                               changed instead of the spec

@@ -143,7 +143,7 @@ class DagRuns(Protocol):
         """Return the conf of a run.
 
         Raises:
-            ValidationFailed: Airflow does not have the run.
+            ValidationFailed: Airflow does not have the run, so the conf can't be used again.
         """
         ...
 

@@ -136,8 +136,8 @@ class History(Protocol):
             topic: The topic.
             key: The key of the messages.
             since: The first message to read has this timestamp or a later one.
-            after: The offset of the first message to read, by partition. For these partitions,
-                ``since`` is ignored.
+            after: Where an earlier reader stopped (:attr:`HistoryBatch.positions`): the offset of
+                the first message to read, by partition. For these partitions, ``since`` is ignored.
 
         Raises:
             TooManyReaders: As many readers are open as the settings allow, and no reader was closed

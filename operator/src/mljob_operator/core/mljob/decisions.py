@@ -354,8 +354,8 @@ def start_the_run(s: State) -> Action | None:
     """Decide on the next of these steps to start the run:
 
     1. Add the finalizer.
-    2. With runPolicy OncePerSpec, before the first attempt: count the runs that deleted MLJobs of
-       the same name have left in Airflow.
+    2. With runPolicy OncePerSpec, before the first attempt: count the runs that deleted MLJobs
+       with the same name and spec have left in Airflow.
     3. Begin an attempt.
     4. Submit the run.
 
@@ -416,7 +416,8 @@ def follow(s: State) -> Action | None:
     Decide to ask Airflow in each of these cases:
 
     - The change feed may lack changes of the run, for example after a restart of the operator.
-    - The Kubernetes API server has refused a status.
+    - The Kubernetes API server has refused a status, so the operator has dropped the facts that
+      were not stored yet.
     - The run was cleared, and the operator does not know all its tasks.
     - Airflow has answered that the run does not exist.
     - Airflow's REST API has not confirmed an event in time.

@@ -85,8 +85,8 @@ class ObservedRun:
             least ``ABSENCE_CONFIRMED_AFTER`` after ``missed_at``.
         denied: The ids of the newest ``MAX_DENIED`` events that the REST API has contradicted. For
             the runs of a backfill, ``observed_backfill`` has these ids.
-        since: Clearing a run in Airflow may begin a new attempt of the MLJob in the same run. Facts
-            from before this time are then about the previous attempt. Otherwise None.
+        since: If the current attempt began because the run was cleared in Airflow: the time before
+            which facts are about the previous attempt, which had the same run. Otherwise None.
         observed_backfill: The backfill and its runs, for an MLJob of type Backfill. ``run`` then
             stands for the whole backfill.
     """
@@ -281,10 +281,10 @@ def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: d
     Args:
         observed_run: What the operator knows of the run.
         asked_at: When Airflow was asked, on the operator's clock.
-        arrives_by: The latest time at which a submission without an answer can reach Airflow. The
-            first request that is sent at or after this time replaces an earlier first request.
-            Answers to earlier requests do not prove that the run will never exist. None if there is
-            no such submission.
+        arrives_by: The latest time at which a submission without an answer can reach Airflow. None
+            if there is no such submission. Before this time, the answer "no such run" does not
+            prove that the run will never exist. So the first request that is sent at or after this
+            time counts as the first request.
     """
     first = observed_run.missed_at
     if first is None or (arrives_by is not None and first < arrives_by <= asked_at):

@@ -133,8 +133,8 @@ def report(view: View) -> dict[str, Any]:
 
 def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[KubeEvent]:
     """Return the Events for a change from ``old`` to ``new``: one for each condition whose reason
-    has changed, and one for each condition that ``old`` lacks. A condition that ``old`` lacks has
-    no Event if the condition reports no problem, except for the condition Ready.
+    has changed. A condition that ``old`` lacks gets an Event only if the condition is Ready or
+    reports a problem.
     """
     before = {condition.type: condition for condition in old.conditions or ()}
     events = []

@@ -66,8 +66,9 @@ def record(status: MLJobStatus) -> str | None:
 
 
 def restored(key: Key, annotations: object, status: MLJobStatus, prefix: str) -> MLJobStatus | None:
-    """Return the status in an MLJob's record. Return None if the MLJob has a status, or has no
-    valid record, or if the run in the record belongs to another MLJob or operator.
+    """Return the status in an MLJob's record (the annotation ``mljob.dev/finished``). Return None
+    if the MLJob has a status, or has no valid record, or if the run in the record belongs to
+    another MLJob or operator.
 
     Args:
         key: Namespace and name of the MLJob.
