@@ -70,9 +70,11 @@ def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
 
 
 def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict[str, Any]]:
-    """Return a :class:`State` for which the operator writes the largest status, and the outputs of
-    the run. Free texts, such as error messages, are repetitions of ``letter``. ``attempts`` is the
-    number of entries in ``status.history``.
+    """Return a pair: a :class:`State` with which the status becomes as large as possible, and
+    outputs of the run.
+
+    Free texts, such as error messages, are repetitions of ``letter``. ``attempts`` is the number of
+    entries in ``status.history``.
     """
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]

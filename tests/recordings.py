@@ -113,10 +113,12 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
-    """Assert a limit for the patches of a status if both producers send events. The limit is the
-    higher of two numbers: the patches with Airflow's own producer alone, and one more than the
-    patches with the provider's callbacks alone. ``writes`` has the number of patches for each key
-    of ``PRODUCERS``.
+    """Assert that the operator patches a status only about as often with events of both producers
+    as with events of one producer. The maximum is the number of patches with Airflow's own producer
+    alone, or the number with the provider's callbacks alone plus one, whichever is higher.
+
+    Args:
+        writes: The number of patches for each key of ``PRODUCERS``.
     """
     # Only Airflow's producer reports that the run has started before one of its tasks has.
     assert writes["both"] <= max(writes["official"], writes["ours"] + 1), writes

@@ -24,8 +24,8 @@ TABLE_ROW = re.compile(r"^\| `(?P<key>[\w.]+)` \| (?P<default>.*?) \| (?P<meanin
 
 
 def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value of the chart after its key, such as ``airflow.url``. An empty mapping, and a
-    mapping whose key is in ``WHOLE``, count as one value.
+    """Yield a pair for each value of the chart: the key, such as ``airflow.url``, and the value. An
+    empty mapping, and a mapping whose key is in ``WHOLE``, count as one value.
     """
     for key, value in values.items():
         below = f"{path}{key}"

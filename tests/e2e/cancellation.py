@@ -51,8 +51,8 @@ class Worker:
 
 
 class Work:
-    """Starts MLJobs whose runs stay active. After the test, :meth:`end` ends all unfinished runs of
-    the operators that submitted these runs.
+    """Starts MLJobs whose runs stay active. After the test, :meth:`end` ends these runs, and all
+    other unfinished runs that the same operators have submitted.
     """
 
     def __init__(self, folder: Path, airflow: AirflowRest) -> None:

@@ -107,9 +107,9 @@ CASES = {
 
 
 def rows() -> dict[str, dict[str, re.Pattern[str]]]:
-    """Return a pattern for each row of the table in docs/spec/events.md and for each producer, by
-    the row's first cell and by producer. The pattern matches the states that this producer reports
-    in this row, with a space after each state.
+    """Return a dict for each row of the table in docs/spec/events.md, by the row's first cell. The
+    dict has a pattern for each producer. The pattern matches the states that the producer reports,
+    with a space after each state.
     """
     cells = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in TABLE.read_text().splitlines()]
     table = [row for row in cells if len(row) == 4 and not set(row[0]) <= {"-", " "} and row[0] != "What happens"]
@@ -449,8 +449,8 @@ def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timel
 
 
 def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """Return the first message about each state of a task instance, separately for each try. Return
-    with each message the seconds from the message until a status shows the message's state or a
+    """Return a pair for each state that messages report for each try of a task instance: the first
+    message about the state, and the seconds from this message until a status shows the state or a
     later state. For a mapped task, the seconds begin when all instances have reported the state.
     """
     first: dict[tuple[int, str], Told] = {}

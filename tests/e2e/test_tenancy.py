@@ -58,7 +58,8 @@ def test_platform_dags_are_refused_and_the_run_of_the_other_team_continues(
 @pytest.fixture
 def with_settings_airflow(installation: NewInstallation) -> Installation:
     """An operator that manages AirflowInstances. The operator's settings name an Airflow, but have
-    no access rules. So once an AirflowInstance exists, no MLJob may use this Airflow.
+    no access rules. As soon as an AirflowInstance exists, every MLJob needs an access rule, so no
+    MLJob may use the Airflow of the settings.
     """
     return installation("closed", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_ACCESS="")
 

@@ -21,8 +21,8 @@ def login(
 
 
 def split(how: dict[str, Any], **default: Any) -> tuple[Login, dict[str, Any]]:
-    """Return a login, and the items of ``how`` whose names begin with ``ca_``. :func:`login` makes
-    the login from the other items of ``how``, or from ``default`` if ``how`` has no other items.
+    """Split ``how`` into a login and the items whose names begin with ``ca_``. :func:`login` makes
+    the login from the other items, or from ``default`` if there are no other items.
     """
     ca = {name: value for name, value in how.items() if name.startswith("ca_")}
     given = {name: value for name, value in how.items() if name not in ca}

@@ -134,7 +134,7 @@ def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, *
     """Return the manifest of an MLJob that runs in an AirflowInstance.
 
     Args:
-        platform: The platform engineer who created the AirflowInstance.
+        platform: The :class:`Platform` that created the AirflowInstance.
         short: The name of the AirflowInstance without the random suffix.
         name: The name of the MLJob.
         seconds: How long the run takes.

@@ -16,8 +16,8 @@ class BusyBackfills(FakeBackfills):
     Attributes:
         twice: A message for each backfill that was created although the same attempt of the MLJob
             had a backfill already.
-        robbed: The run ids in the markers of runs that a backfill of another MLJob or of a user has
-            repeated.
+        robbed: If a run of a backfill was repeated by a user's backfill, or by a backfill with
+            another run id in its marker: the run id in the marker that the run had before.
     """
 
     def __init__(self, *args: object) -> None:
@@ -55,8 +55,8 @@ class BusyBackfills(FakeBackfills):
                 self.close(backfill.id)
 
     def members(self, run_id: str) -> list[FakeRun]:
-        """Return the runs of all backfills of one MLJob: the runs with a :class:`.Marker` that
-        contains ``run_id``.
+        """Return the runs that have a :class:`.Marker` with this run id. These runs belong to
+        backfills of one MLJob.
         """
         runs = self._airflow.runs.values()
         return [run for run in runs if (marker := Marker.read(run.conf)) is not None and marker.run_id == run_id]

@@ -354,8 +354,8 @@ class World:
         self.overlapped = True
 
     def changed_by(self, process: str) -> None:
-        """Do nothing after ``process`` has sent a change to Airflow or Kubernetes. In
-        :class:`.ReplicatedWorld`, this method records the change.
+        """Called after ``process`` has sent a change to Airflow or Kubernetes. Does nothing here,
+        but :class:`.ReplicatedWorld` records the change.
         """
 
     def soon(self, what: Callable[[], None]) -> None:

@@ -1,7 +1,7 @@
 """Generates random values from the schema of a CRD.
 
-Nearly all values match the schema, and satisfy the CEL rules of the two kinds below. The values may
-break all other CEL rules.
+Nearly all values match the schema. The values may break its CEL rules, but nearly all values
+satisfy the rules of these two kinds:
 
 - ``self.matches(r'...')``
 - ``[has(self.a), ...].filter(x, x).size() == 1``: exactly one of the fields is present.

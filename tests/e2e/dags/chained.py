@@ -1,5 +1,5 @@
 """DAGs for MLJobs that use outputs of other MLJobs. The DAG ``chained_step`` publishes its conf as
-outputs, and adds 1 to the value of ``steps``.
+outputs, but with the value of ``steps`` increased by 1.
 """
 
 from __future__ import annotations

@@ -195,8 +195,9 @@ class MLJob:
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
         """Return the JSON object of the MLJob with the status ``status``.
 
-        The object of a restored MLJob has the status of a new MLJob instead, and an annotation with
-        a record of ``status``. Then ``status`` must be the status of a finished MLJob.
+        If ``restored`` is True, ``status`` is the lost status, and must be the status of a finished
+        MLJob. The object then has the status of a new MLJob, and an annotation with a record of
+        ``status``.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:
@@ -423,8 +424,8 @@ def _entry(of: MLJob, entry: Ended) -> dict[str, Any]:
 
 
 def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
-    """Return the operator's ``Attempt`` for ``numbered``. The run id and the spec hash are computed
-    from the spec that the MLJob had when the attempt began.
+    """Convert ``numbered`` to the operator's class ``Attempt``. The run id and the spec hash are
+    computed from the spec that the MLJob had when the attempt began.
     """
     then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}, restored=False).body({}))
     run_id = dag_run_id(PREFIX, then.namespace, then.name, pin(then), numbered.run)

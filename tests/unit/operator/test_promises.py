@@ -1,5 +1,5 @@
-"""Hypothesis searches for actions that make the operator break a promise of
-:mod:`tests.simulation.machine`. No MLJob is a backfill.
+"""Hypothesis searches for actions that make the operator break one of the promises
+listed in :mod:`tests.simulation.machine`. No MLJob is a backfill.
 """
 
 from __future__ import annotations

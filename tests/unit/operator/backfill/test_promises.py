@@ -1,5 +1,5 @@
-"""Hypothesis searches for actions that make the operator break a promise of
-:mod:`tests.simulation.machine`.
+"""Hypothesis searches for actions that make the operator break one of the promises
+listed in :mod:`tests.simulation.machine`.
 
 The two MLJobs have the type Backfill, and usually name the same DAG. Airflow allows one backfill of
 a DAG at a time.

@@ -1,6 +1,6 @@
-"""Hypothesis searches for actions that make the operator break a promise of
-:mod:`tests.simulation.machine`. The MLJobs run in the Airflow of an AirflowInstance, or in the
-Airflow of the operator's settings.
+"""Hypothesis searches for actions that make the operator break one of the promises
+listed in :mod:`tests.simulation.machine`. The MLJobs run in the Airflow of an AirflowInstance, or
+in the Airflow of the operator's settings.
 """
 
 from __future__ import annotations
