@@ -139,7 +139,7 @@ class Store:
 
     def touch(self, run: Run, tasks: Iterable[TaskInstance] = ()) -> None:
         """Set the time of a run's last change to now. Also put the task instances ``tasks`` first
-        in the result of :meth:`tasks_since`. The caller has already set the times of their changes.
+        in the result of :meth:`tasks_since`. The caller has already set their ``changed``.
         """
         run.changed = now()
         self._changed_runs.pop(run.key, None)

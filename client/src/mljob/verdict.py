@@ -9,7 +9,8 @@ if all these statements are true:
 - The status describes the newest spec.
 - No retry is pending (:func:`retry_is_pending`).
 
-An MLJob in the phase Suspended has no verdict, because somebody may resume the MLJob.
+In the phase Suspended, none of the conditions Complete, Failed and Stalled is True. So a suspended
+MLJob, which somebody may resume, has no verdict.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def _read(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
     """Validate a value of the type :data:`Time`, and return it as a datetime.
 
     ``read`` is pydantic's validator of datetimes. ``read`` refuses a UTC offset whose hours are 24
-    or whose minutes are 60, so this function converts a time with such an offset to UTC itself.
+    or whose minutes are 60, so this function itself converts a time with such an offset to UTC.
 
     Raises:
         ValueError: The value is not a date-time, has no offset, or has a year before 1900 or after

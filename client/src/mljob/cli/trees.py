@@ -102,9 +102,9 @@ def _group(group: str | None, groups: dict[str, Branch], top: list[Branch]) -> l
     """Return the list to which the caller adds the nodes of the group's tasks: the children of the
     group's node, or ``top`` if ``group`` is None.
 
-    Create the missing nodes of the group and of its outer groups. Groups deeper than
-    :data:`MAX_LEVELS` levels get no node. Their tasks become children of the outer group at the
-    last of these levels.
+    Create the missing nodes of the group and of its outer groups. A group below
+    level :data:`MAX_LEVELS` gets no node. In that case, return the children of its outer group at
+    level :data:`MAX_LEVELS`.
     """
     if group is None:
         return top

@@ -31,8 +31,8 @@ class LastLine(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LastLine:
-        """Return the LastLine for ``text``, the id of an event ``lines`` of :func:`log_events`. If
-        ``text`` is not such an id, return a LastLine with the number 0.
+        """Return the LastLine for the id of a server-sent event. :func:`log_events` puts such an id
+        into each event ``lines``. For any other text, return a LastLine with the number 0.
         """
         from mljob_contract.run_api import LogPosition
 

@@ -33,8 +33,9 @@ class Candidate:
         self._act = act
 
     async def run(self) -> None:
-        """Compete for leadership until the stop event is set. Call ``act`` in each term, unless the
-        term ends before the work as the leader has begun.
+        """Compete for leadership until the stop event is set. In each term, wait for
+        :meth:`.Election.begin`, and then call ``act``. If the term ends during this wait, ``act``
+        is not called.
 
         Raises:
             CannotStart: This operator and another running operator claim the same MLJobs, dag run

@@ -143,11 +143,11 @@ class MuteResult:
 
     Attributes:
         findings: The findings that are not muted, and the findings about invalid mutes.
-        mutes: All valid entries of the Variable ``mljob_mutes``. Also each tag that has muted a
-            finding.
-        cut: The kinds of the muted findings whose keys are not in ``mutes``. Each mute has the keys
-            of the findings that this mute has muted. All mutes together have at most
-            :data:`~mljob_contract.reports.MAX_FINDINGS` keys, and further keys are left out.
+        mutes: All valid entries of the Variable ``mljob_mutes``, and each tag that has muted a
+            finding. Each mute has the keys of the findings that this mute has muted. All mutes
+            together have at most :data:`~mljob_contract.reports.MAX_FINDINGS` keys. Further keys
+            are left out.
+        cut: The kinds of the muted findings whose keys are left out of ``mutes``.
     """
 
     findings: Sequence[Finding]
@@ -162,12 +162,12 @@ def apply_mutes(
     links: Links,
     now: datetime,
 ) -> MuteResult:
-    """Remove muted findings, and add findings about invalid mutes. A remaining finding gets a
-    remark if the finding would be muted, had no entry of the Variable ended (``until``).
+    """Remove muted findings, and add findings about invalid mutes. A finding that was
+    muted until an entry of the Variable ended (``until``) gets a remark about this entry.
 
     Args:
         findings: All findings.
-        mutes: The parsed Variable ``mljob_mutes``. The other mutes are tags of the DAGs.
+        mutes: The parsed Variable ``mljob_mutes``. Tags of the DAGs mute findings too.
         dags_of: Returns the DAGs that a finding is about. A finding is muted if each of these DAGs
             has a mute for the finding's kind. A finding about no DAG is never muted.
         links: Makes URLs of Airflow's UI.

@@ -79,7 +79,9 @@ def repeats_logs(number: Version) -> bool:
 
 
 def assert_backfills(number: Version, version: str, url: str) -> None:
-    """Raise AirflowUnsupported if this Airflow version can't list only the runs of one backfill."""
+    """Raise AirflowUnsupported if this Airflow version has no way to find the runs of one
+    backfill.
+    """
     if number < BACKFILLS_CAN_BE_TOLD_APART:
         since = ".".join(map(str, BACKFILLS_CAN_BE_TOLD_APART))
         raise AirflowUnsupported(

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 
 class VanishedRuns:
-    """Records which runs are missing in Airflow's lists of active runs. Wakes MLJobs with missing
-    runs when these runs may have begun or ceased to count as deleted.
+    """Records which runs are missing in Airflow's lists of active runs. Wakes the MLJobs of
+    missing runs when these runs may now count as deleted, or may no longer count as deleted.
 
     Args:
         missing_runs: Knows which runs are missing in each Airflow.
@@ -70,9 +70,9 @@ class VanishedRuns:
         return self._missing_runs.have_vanished(airflow)
 
     def report(self) -> None:
-        """Wake the MLJobs whose runs are missing and may have begun or ceased to count as deleted
-        since the last call of this method. Also call ``changed`` with the name of each Airflow for
-        which the result of :meth:`have_vanished` has changed since then.
+        """Wake the MLJobs of missing runs if, since the last call of this method, these runs may
+        have begun to count as deleted, or may have ceased to do so. Also call ``changed`` with the
+        name of each Airflow for which the result of :meth:`have_vanished` has changed since then.
         """
         missing_runs = self._missing_runs
         for airflow in missing_runs.take_changes():

@@ -29,9 +29,9 @@ class Capabilities:
         has_children: Whether the operator, after a cancellation of the workload, looks for runs
             that tasks of the workload have triggered.
         repeats_cancelled: Whether a retry with retryStrategy ClearFailed repeats everything that a
-            cancellation has stopped. Airflow repeats each failed run of a backfill as a whole. Of a
-            single run, Airflow repeats only the failed tasks, and a cancellation may leave other
-            tasks skipped.
+            cancellation has stopped. True for a backfill, because Airflow repeats each failed run
+            as a whole. False for a single run, because Airflow repeats only the failed tasks, and a
+            cancellation may leave other tasks skipped.
     """
 
     pausable: bool

@@ -117,9 +117,10 @@ class BackfillRun:
         run: The state of the run according to the REST API. The state may come from an event in two
             cases: in the argument ``member`` of :func:`with_change`, and in the result of
             :attr:`ObservedBackfill.shown`.
-        date: The logical date of the run, or None for an event, which has no date.
-        attempt: The number of the MLJob's attempt that created the run or ran it again, or None for
-            an event, which has no such number.
+        date: The logical date of the run. None if this BackfillRun was made from an event, which
+            has no date.
+        attempt: The number of the MLJob's attempt that created the run or ran it again. None if
+            this BackfillRun was made from an event, which has no such number.
         reported: The event that reports a later state than the REST API, or None. The MLJob's
             status shows the state in this event. The operator's decisions depend on ``run`` only.
         denied: The id of the newest event that the REST API has contradicted, or None.

@@ -161,8 +161,9 @@ class MissingRuns:
             missed_at: When the operator sent the first request that Airflow answered with "no such
                 run". None if Airflow has not answered yet, or if the last answer of Airflow
                 contained the run.
-            answered_at: The time at which the operator sent the newest of the answered requests for
-                the run, or an earlier time. None if Airflow has not answered this process yet.
+            answered_at: When the operator sent its newest request for the run that Airflow has
+                answered. An earlier time is allowed. None if Airflow has not answered this process
+                yet.
             submitted_at: When the run was submitted, or None if this time is not known.
         """
         runs = self._runs[airflow]
@@ -222,7 +223,7 @@ class MissingRuns:
 
     def accept(self, airflow: str) -> int:
         """Record that an administrator accepts the loss of all runs that are missing in an Airflow
-        now. Return for how many of these runs the loss was not accepted before.
+        now. Return the number of these runs whose loss was not accepted before.
         """
         runs = self._runs[airflow]
         lost = runs.lost
