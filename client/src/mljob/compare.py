@@ -4,6 +4,7 @@ first. All functions are pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -23,8 +24,12 @@ MAX_COLUMNS: Final = 50
 MAX_CONF_LEVELS: Final = 32
 """The maximum number of levels of a conf (``mljob_contract.mljob``)."""
 _MAX_CELL: Final = 60
-_LESS_IS_BETTER: Final = ("loss", "error", "rmse", "mse", "mae", "perplexity", "seconds", "duration")
-"""Parts of the names of results whose smallest value is the best."""
+_LESS_IS_BETTER = re.compile(
+    r"(?:loss|losses|error|errors)(?![a-z])|(?<![a-z])(?:rmse|mse|mae|perplexity|seconds|duration)(?![a-z])"
+)
+"""Words in the names of results whose smallest value is the best. Words such as ``logloss`` end
+with one of these words.
+"""
 _COUNTERS: Final = frozenset({"epoch", "step", "iteration", "global_step"})
 """Results that show how far a run is, not how good it is."""
 
@@ -162,9 +167,10 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
 def smallest_is_best(name: str) -> bool:
     """Return whether the smallest value of the output or metric ``name`` is the best. True if the
-    name contains a text such as ``loss`` or ``error``, even inside a longer word.
+    name contains a word such as ``mae``, or a word that ends with ``loss`` or ``error``.
     """
-    return any(part in name.lower() for part in _LESS_IS_BETTER)
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return _LESS_IS_BETTER.search(words) is not None
 
 
 def results_of(job: MLJob) -> dict[str, Any]:

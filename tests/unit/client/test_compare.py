@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mljob.compare import compare_jobs, flatten
+from mljob.compare import compare_jobs, flatten, smallest_is_best
 from mljob.errors import Invalid
 from mljob.resource import MLJob
 
@@ -54,6 +54,20 @@ def test_best_comes_first(outputs: list[Any], arguments: dict[str, Any], expecte
     jobs = [job(name, outputs=output) for name, output in zip("abc", outputs, strict=True)]
 
     assert names(jobs, **arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *(
+            (name, True)
+            for name in ("loss", "val_loss", "logloss", "valLoss", "error.rate", "MAE", "test_mae", "rmse2")
+        ),
+        *((name, False) for name in ("accuracy", "maestro_score", "blossom", "mseries", "terroir")),
+    ],
+)
+def test_smallest_value_is_best_by_the_words_of_a_name(name: str, expected: bool) -> None:
+    assert smallest_is_best(name) is expected
 
 
 def test_last_metrics_are_results_and_outputs_hide_them() -> None:

@@ -1,4 +1,4 @@
-"""The functions of ``mljob.aio.runtime``, without asyncio. This module is not generated."""
+"""The functions of ``mljob.aio.runtime`` for threads. This module is not generated."""
 
 from __future__ import annotations
 
