@@ -98,7 +98,9 @@ class Result:
 
 
 def measure(runs: int = RUNS) -> Result:
-    """Run each program and its floor ``runs`` times, and compute the :class:`Result`."""
+    """Run each program, and the shorter program with which it is compared, ``runs`` times. Compute
+    the :class:`Result`.
+    """
     client: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     floor: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     python: list[float] = []

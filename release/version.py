@@ -81,8 +81,8 @@ def with_version(path: str, text: str, version: str) -> str:
 
 
 def expected(root: Path = ROOT) -> dict[Path, str]:
-    """Return the text that each file must have, by the file's path. The files are those of
-    ``STATED`` and the pages of the documentation.
+    """Return the whole content, with the version in ``VERSION``, of each file of ``STATED`` and of
+    each page of the documentation, by the file's path.
 
     Raises:
         VersionError: The content of ``VERSION`` is invalid, or a file of ``STATED`` lacks or

@@ -54,8 +54,8 @@ class Part:
     Attributes:
         niceness: The nice value of the part's processes. A lower value is a higher priority.
         environment: Additional environment variables.
-        after: The name of a part in another lane. This part begins only when that part has ended.
-            None if this part waits for no other lane.
+        after: The name of a part that must end before this part begins, or None. Both parts may be
+            in different lists of :data:`SUITES`.
     """
 
     name: str

@@ -77,8 +77,8 @@ class FakeLog:
 
 
 class FakeUser:
-    """The fake Airflow for a user whose login is not the operator's. A FakeUser has the methods of
-    :class:`FakeAirflow`.
+    """Sends requests to a :class:`FakeAirflow` with the login of another user than the operator's. A
+    FakeUser has the methods of FakeAirflow.
 
     Attributes:
         locked: Whether Airflow refuses the user's login.

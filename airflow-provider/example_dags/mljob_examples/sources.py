@@ -52,8 +52,8 @@ def new_images(seed: int, number: int) -> tuple[Any, Any]:
         number: The number of images.
 
     Returns:
-        The pixels from 0 (paper) to 16 (ink), of shape (number, 64), and the true digits, of shape
-        (number,).
+        The pixels, of shape (number, 64), and the true digits, of shape (number,). A pixel is about
+        0 for paper and about 16 for ink.
     """
     import numpy as np
 

@@ -841,9 +841,8 @@ def decided(job: MLJob | Given, **known: Any) -> Action:
     """Return the operator's next action.
 
     Args:
-        job: A situation, or an MLJob from which :func:`given` makes a situation.
-        known: For a situation, the fields of :class:`Given` to replace. For an MLJob, the arguments
-            of :func:`given`.
+        job: A :class:`Given`, or an MLJob from which :func:`given` makes a Given.
+        known: Fields of the Given to replace, or, with an MLJob, arguments of :func:`given`.
     """
     return decide(_state(_given(job, known)))
 

@@ -110,9 +110,9 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def write_lag(self, seconds: float) -> None:
-        """Record the seconds from the first input that woke an MLJob's worker for a step until this
-        step has stored a status. An input is an event from Kafka, an answer of Airflow or a change
-        of the MLJob.
+        """Record the seconds from the time at which an MLJob's worker was woken, for example by an
+        event, until the worker has stored a status. If the worker was woken several times, the
+        first time counts.
         """
         ...
 

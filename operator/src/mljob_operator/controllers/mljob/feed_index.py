@@ -118,8 +118,8 @@ class FollowedRuns:
     dags: dict[str, DagRunsOfJobs] = field(default_factory=dict)
 
     def is_hot(self, now: datetime) -> bool:
-        """Return whether at least one run may change at any moment without a Kafka event. The
-        result is also True shortly after a Kafka event of a run in a backfill.
+        """Return whether at least one run is likely to change soon without a Kafka event
+        (:func:`.expects_change`), or a Kafka event about a run of a backfill has arrived lately.
         """
         if self.hot:
             return True

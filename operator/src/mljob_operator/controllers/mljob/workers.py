@@ -300,8 +300,11 @@ class Workers:
         return until
 
     async def _run(self, key: Key, worker: WorkerState) -> None:
-        """Run steps until the MLJob needs no step now, or no step may start. Then set the timer for
-        the next step, or remove the worker if the operator has nothing left to do for the MLJob.
+        """Run steps until the MLJob needs no step now. Then set the timer for the next step, or
+        remove the worker if the operator has nothing left to do for the MLJob.
+
+        If the steps are held (:meth:`hold_steps`) or stopped (:meth:`stop`) while the MLJob needs a
+        step, return without doing either.
         """
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None

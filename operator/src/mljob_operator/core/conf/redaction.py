@@ -168,8 +168,8 @@ class Redaction:
 
 
 class _Forms:
-    """The encodings of hidden texts, indexed by their first characters. Thousands of encodings are
-    searched for in hundreds of texts, and the index keeps this search short.
+    """The encoded forms of hidden texts, indexed by their first characters. Thousands of encoded
+    forms are searched for in hundreds of texts, and the index keeps this search short.
     """
 
     def __init__(self, forms: Iterable[str]) -> None:
@@ -184,9 +184,9 @@ class _Forms:
         return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
 
     def beginning(self, text: str, cut: int) -> int | None:
-        """If an encoding was cut off at the position ``cut``, return the position at which the
-        encoding begins. Return None if no encoding was cut off there, or if less than
-        ``MIN_LENGTH`` characters of the encoding are left.
+        """If ``text`` was cut at the position ``cut``, and this cut off the end of an encoded hidden
+        text, return the position at which the encoded hidden text begins. Otherwise, or if less than
+        ``MIN_LENGTH`` of its characters are left, return None.
         """
         for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
             if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):

@@ -21,10 +21,9 @@ class TrackedJob:
         transient: The requests of this process for the newest attempt, and their results.
         outputs: The outputs of the newest attempt's run. None if the operator has not read the
             outputs from Airflow.
-        confirmed_at: When the operator last knew that it had the latest version of the MLJob, in
-            seconds of the event loop's clock. At this time, the operator sent a status patch, and
-            the Kubernetes API server found no later version. Minus infinity before the first such
-            patch.
+        confirmed_at: When the operator sent the last status patch for which the Kubernetes API
+            server found no later version of the MLJob, in seconds of the event loop's clock. Minus
+            infinity before the first such patch.
     """
 
     job: Job

@@ -25,16 +25,18 @@ _UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec t
 
 
 def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition]:
-    """Return the conditions of the MLJob:
+    """Return the conditions of the MLJob. Reconciling and Stalled, the conditions of kstatus, are
+    always in the result. Their status is True or False.
 
-    - Reconciling and Stalled, the conditions of kstatus: always.
-    - Complete: if the MLJob has succeeded.
-    - Failed: if the MLJob has failed or was cancelled.
-    - Suspended: if the MLJob is suspended, was suspended before, or has a backfill that is being
-      paused or resumed.
-    - SpecApplied, with the status False: if the spec has changed, and the operator refuses the
-      change or can't apply the change now.
-    - UnknownParams: if the conf has keys that are not params of the DAG.
+    The other conditions are only sometimes in the result:
+
+    - Complete is True if the MLJob has succeeded.
+    - Failed is True if the MLJob has failed or was cancelled.
+    - Suspended is True if the MLJob is suspended. It is False if the MLJob was suspended before, or
+      if the operator is pausing or resuming the MLJob's backfill.
+    - SpecApplied is False if the spec has changed, and the operator refuses the change or can't
+      apply the change now.
+    - UnknownParams is True if the conf has keys that are not params of the DAG.
     """
     unapplied = _unapplied(state)
     conditions = [*_verdict(summary), *_suspended(state, summary), *unapplied, *_unknown_params(state)]

@@ -56,7 +56,8 @@ def _announced(inputs: Inputs) -> bool:
 
 
 def _is_done(inputs: Inputs, *, pauses: bool) -> bool:
-    """Return whether the operator knows that Airflow has paused or resumed the backfill.
+    """If ``pauses`` is true, return whether the operator knows that Airflow has paused the backfill.
+    Otherwise, return whether the operator knows that Airflow has resumed the backfill.
 
     Only Airflow's answer to the request to resume proves a resumption. Another answer that says
     that the backfill is not paused may be from the time before the pause.
