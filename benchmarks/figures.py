@@ -20,11 +20,12 @@ def percentile(samples: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The load during one block. A block is an interval in which events are sent only to the
-    operator or only to the floor.
+    """The load during one block. A block is an interval in which events are sent to only one
+    process: the operator or the floor. The floor is a process that does the least work for the same
+    result as the operator.
 
     Attributes:
-        cpu_ms: CPU time of the measured process, in milliseconds per event.
+        cpu_ms: CPU time of the process to which the events are sent, in milliseconds per event.
         busy_percent: How busy the machine was, in percent of all cores.
     """
 
@@ -68,7 +69,8 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The measurements of the operator and of the floor (:class:`Side`) at the same rate.
+    """The measurements of the operator and of the floor at the same rate. The floor is a process
+    that does the least work for the same result as the operator.
 
     ``rate`` is in events per second.
     """

@@ -78,9 +78,9 @@ class Operator:
         return (_PACKAGE / "__main__.py").exists()
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables for a process that runs an operator. If the environment
-        in which the stack was started has an `MLJOB_` variable, the value of this variable
-        overrides the stack's value.
+        """Return the environment variables for a process that runs an operator. A variable that a
+        person has set for the operator (`devstack.choices.chosen_environment`) overrides the
+        stack's variable of the same name.
         """
         return {
             "KUBECONFIG": str(self.kubeconfig),

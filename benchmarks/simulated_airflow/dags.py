@@ -64,8 +64,9 @@ class Dag(BaseModel):
         return list(self.tasks[at + 1 : at + 2])
 
     def question(self, task_id: str, conf: dict[str, Any]) -> str:
-        """Return the question that a task asks a person. Each ``{name}`` is replaced by the value
-        in the conf, or by nothing.
+        """Return the question that a task asks a person. Each ``{param}`` in the question is
+        replaced by the value of this param in the conf, or by an empty string if the conf lacks the
+        param.
         """
         return re.sub(r"\{(\w+)\}", lambda found: str(conf.get(found[1], "")), self.asks[task_id])
 

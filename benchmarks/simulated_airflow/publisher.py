@@ -62,9 +62,9 @@ class Publisher:
         self._producer.poll(0)
 
     def close(self) -> None:
-        """Wait at most ``FLUSH_SECONDS`` until the brokers have received all messages that were
-        passed to Kafka's client. The method does not wait for late messages that were not
-        passed to the client yet.
+        """Flush Kafka's client, but don't close the client: wait at most ``FLUSH_SECONDS`` until
+        the brokers have received all messages that were passed to the client. The method does not
+        wait for late messages that were not passed to the client yet.
         """
         if self._producer.flush(FLUSH_SECONDS):
             log.warning("%d events did not reach Kafka within %.0f s", len(self._producer), FLUSH_SECONDS)

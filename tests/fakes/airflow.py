@@ -335,10 +335,11 @@ class FakeAirflow:
     def log(
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
-        """Return two values: the entries of a try's log from the position ``begin`` on, and the
-        position of the log's end as text. The second value is None if the try is neither running
-        nor deferred. If ``begin`` is None, all entries are returned, after the header of the log.
-        If the try does not exist, return None instead of the two values.
+        """Return two values: the entries of a try's log from the index ``begin`` on, and the number
+        of entries in the log as text. If ``begin`` is None, the first value consists of the entries
+        of the log's header and then all entries of the log. The second value is None if the try is
+        neither running nor deferred. If the try does not exist, return None instead of the two
+        values.
         """
         run = self.runs.get((dag_id, run_id))
         fact = run.tasks.get(task) if run is not None else None
@@ -423,8 +424,9 @@ class FakeAirflow:
         return RunFact(run.state, StatusSource.REST, now, now, start=run.start, end=run.end, queued_at=run.queued_at)
 
     def asked(self, call: str) -> None:
-        """Record a request, and call the request's function in ``before``. Then raise an error if
-        ``down_for``, ``down`` or ``locked`` says so.
+        """Record a request, and call the function that ``before`` has for the request. Then raise
+        AirflowUnavailable if ``down`` is True, or if the number in ``down_for`` for the request is
+        positive. Otherwise raise AirflowUnauthorized if ``locked`` is True.
         """
         self.calls.append(call)
         self.before.pop(call, lambda: None)()

@@ -1,1 +1,1 @@
-"""Tests of the live view, in Chromium and over HTTP."""
+"""Tests of the live view (``kubectl mljob ui``), in Chromium and over HTTP."""

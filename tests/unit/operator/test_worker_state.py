@@ -1,4 +1,6 @@
-"""A worker keeps or drops its observations of a run when another version of the MLJob arrives."""
+"""A worker keeps its observations of a run when a new version of the MLJob arrives, unless another
+process has ended the MLJob or begun an attempt.
+"""
 
 from __future__ import annotations
 

@@ -68,8 +68,8 @@ class ParamSpec:
 
     @property
     def required(self) -> bool:
-        """Whether every run must have a value for the param. Ignore this property for an output:
-        the value is always True, but a run may lack any output.
+        """Whether every run must have a value for the param. For an output, this property is always
+        True and has no meaning.
         """
         return self.default is REQUIRED
 

@@ -1,4 +1,6 @@
-"""The server of mljob-api, with all its parts."""
+"""Runs mljob-api, the aggregated API server from which clients read the log, the events and the
+graph of an MLJob's run.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ STOP_SECONDS = 10.0
 
 
 class ApiServer:
-    """The server of mljob-api, with all its parts.
+    """mljob-api, the aggregated API server from which clients read the log, the events and the
+    graph of an MLJob's run.
 
     Args:
         settings: The settings.
@@ -126,8 +129,8 @@ class ApiServer:
             await self._close()
 
     async def _read_front_proxy(self) -> None:
-        """Read the front proxy's ConfigMap. If the request fails, for example because of a missing
-        permission, repeat the request until it succeeds.
+        """Read the front proxy's ConfigMap. While the Kubernetes API fails or denies access to the
+        ConfigMap, repeat the request.
 
         Raises:
             NoFrontProxy: The ConfigMap does not exist or describes no valid front proxy.

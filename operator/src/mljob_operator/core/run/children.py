@@ -2,8 +2,8 @@
 does not cancel children.
 
 If ``spec.cancellation.children`` is Cancel, the operator cancels the children for which
-:func:`may_be_cancelled` returns True. Kubernetes Events name the cancelled children, and the
-children that are still active.
+:func:`may_be_cancelled` returns True. The Event ChildrenCancelled reports these children. With any
+value of the field, the Event ChildrenLeft reports the active children that were not cancelled.
 """
 
 from __future__ import annotations
