@@ -424,8 +424,8 @@ class Machine(RuleBasedStateMachine):
 
 
 def hold(machine: type[Machine]) -> None:
-    """Let Hypothesis search for steps of ``machine`` that break a promise. Fail if Hypothesis finds
-    such steps.
+    """Let Hypothesis try sequences of steps of ``machine``. Fail if an assertion of ``machine``
+    fails in one of these sequences.
     """
     examples = int(os.environ.get("PROMISES_EXAMPLES", "0"))
     searched = settings(

@@ -96,7 +96,8 @@ class Notebook:
     """A fake of IPython in a notebook.
 
     Attributes:
-        shown: Pairs of ``display`` or ``update`` and the HTML that was shown.
+        shown: A pair for each call: the name of the method (``display`` or ``update``), and the
+            HTML that the method got.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:

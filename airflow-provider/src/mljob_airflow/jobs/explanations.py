@@ -203,8 +203,8 @@ def _resolved(schema: Schema, root: Schema) -> dict[str, Any]:
 
 
 def _other_definitions(schema: Schema, root: Schema) -> dict[str, Schema]:
-    """Return the ``$defs`` of ``root`` without the definition that ``schema`` refers to. So the
-    search of a recursive schema ends.
+    """Return the ``$defs`` of ``root`` without the definition to which the ``$ref`` of ``schema``
+    refers. So a caller that follows references does not follow this reference again and again.
     """
     return {name: definition for name, definition in root.get("$defs", {}).items() if name != _referred(schema)}
 

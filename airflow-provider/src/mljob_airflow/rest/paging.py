@@ -37,8 +37,8 @@ def pages(field: str, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> 
 
     Args:
         field: The name of the answer's field that contains the rows.
-        ask: Requests a page, and returns the answer's JSON. The argument has the query parameters
-            ``cursor``, ``offset`` and ``limit``.
+        ask: A function that requests a page, and returns the answer's JSON object. This function
+            gets the query parameters ``cursor``, ``offset`` and ``limit`` as a dict.
     """
     cursor: str | None = ""
     seen = 0

@@ -34,7 +34,9 @@ def dumped(objects: list[dict[str, Any]], output: Format, *, as_list: bool) -> s
 
 
 def text_of(value: Any, output: Format) -> str:
-    """Return a value as JSON or YAML. Control characters and invisible characters are escaped."""
+    """Return a value as JSON or YAML. Control characters and bidirectional formatting characters
+    are escaped.
+    """
     text = json.dumps(value, indent=4, ensure_ascii=False) + "\n"
     if output is Format.JSON:
         return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)

@@ -1,4 +1,6 @@
-"""The functions of ``mljob.aio.runtime`` for threads. This module is not generated."""
+"""The functions of ``mljob.aio.runtime`` without asyncio. This module is written by hand. Most
+other modules of ``mljob.sync`` are generated.
+"""
 
 from __future__ import annotations
 

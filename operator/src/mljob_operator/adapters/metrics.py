@@ -139,13 +139,13 @@ class Metrics:
         self._contradicted.inc(number)
 
     def status_written(self, seconds: float) -> None:
-        """Record the duration of a patch of an MLJob's status, in seconds."""
+        """Record the duration of a successful patch of an MLJob's status, in seconds."""
         self._patches.observe(seconds)
 
     def write_lag(self, seconds: float) -> None:
         """Record the seconds from the time at which an MLJob's worker was woken, for example by an
-        event, until the worker has stored a status. If the worker was woken several times, the
-        first time counts.
+        event, until the worker has stored a status. If the worker was woken several times for
+        this status, the first time counts.
         """
         self._lag.observe(seconds)
 

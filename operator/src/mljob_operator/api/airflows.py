@@ -82,11 +82,10 @@ class ApiAirflows:
         return self._registry.dag_runs(airflow, User(namespace, dag_id))
 
     def refused(self, airflow: str) -> None:
-        """Record that an Airflow has refused the credentials. Later requests read the Secrets
-        again.
+        """Record that an Airflow has refused the credentials.
 
-        There are at least ``LOGIN_AT_MOST_EVERY`` seconds between two readings of an Airflow's
-        Secrets.
+        The first request that comes at least ``LOGIN_AT_MOST_EVERY`` seconds after the last reading
+        of this Airflow's Secrets then reads these Secrets again.
         """
         if (login := self._logins.get(airflow)) is not None:
             login.expire(at_most_every=LOGIN_AT_MOST_EVERY)

@@ -37,8 +37,8 @@ class Application:
 
     Args:
         handlers: Answer the requests for subresources.
-        proxy: Returns the front proxy, which alone may send requests. None if no client may send
-            requests.
+        proxy: Returns the :class:`.FrontProxy`, which describes the only client that may send
+            requests. Returns None if no client may send requests.
         connection: Returns the connection of a request, or None if the connection is closed.
         limits: Limits the number of concurrent requests.
         metrics: Records the requests.

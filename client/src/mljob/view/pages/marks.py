@@ -1,7 +1,7 @@
 """Marks that show states by an icon, a word and a colour. The colour is never the only sign of a
 state.
 
-For phases and task states, the words and the tones come from :mod:`mljob.render.states`, as on the
+For phases and task states, :mod:`mljob.render.states` determines the word and the colour, as on the
 command line.
 """
 

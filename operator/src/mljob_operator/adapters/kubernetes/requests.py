@@ -106,7 +106,8 @@ def explanation(status: int, reason: str | None, body: str) -> str:
     Args:
         status: The HTTP status.
         reason: The reason phrase of the HTTP status.
-        body: The answer's body. The line quotes a Kubernetes Status or plain text, but no HTML.
+        body: The answer's body. The line quotes at most 300 characters of the message of a
+            Kubernetes Status, or of a plain-text body. The line quotes no HTML.
     """
     message = json_object(body).get("message") or ("" if body.lstrip()[:1] in ("<", "{", "[") else body)
     return f"the Kubernetes API answered {status} {reason}: {cut(' '.join(str(message).split()), 300)}".rstrip(": ")

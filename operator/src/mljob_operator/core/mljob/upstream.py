@@ -1,12 +1,12 @@
 """The MLJobs whose outputs another MLJob uses (``spec.confFrom[].outputsRef``).
 
-As with tasks in Airflow, an MLJob is upstream of the MLJob that uses its outputs. Before its first
-run, an MLJob gets the operator's finalizer and a place in the admission queue only after all its
+If MLJob B uses outputs of MLJob A, A is upstream of B, as with tasks in Airflow. An MLJob that has
+never run gets the operator's finalizer and a place in the admission queue only after all its
 upstream MLJobs have succeeded.
 
-If an MLJob is Stalled, the MLJobs that wait for its outputs become Stalled too, and so do the
-MLJobs that wait for outputs of those MLJobs, and so on. All of them recover when the first MLJob of
-this chain is not Stalled any more.
+If A is Stalled, and B waits for outputs of A, B becomes Stalled too. So do the MLJobs that wait for
+outputs of B, and so on. When A is not Stalled any more, these MLJobs recover by themselves, unless
+they have another reason to be Stalled.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Upstream:
 
     @classmethod
     def of(cls, job: Job) -> Upstream:
-        """Return the facts about an MLJob that the MLJobs downstream of it need."""
+        """Return the :class:`Upstream` of an MLJob."""
         status = job.status
         conditions = {condition.type: condition for condition in status.conditions or ()}
         reconciling, stalled = conditions.get("Reconciling"), conditions.get("Stalled")
@@ -202,11 +202,11 @@ _OF_UPSTREAM = re.compile(rf"(MLJob \S+) \(spec\.confFrom\[\d+\]\.outputsRef\) (
 
 
 def _passed_on(message: str) -> str | None:
-    """Return the :attr:`Upstream.failure` of an MLJob that is Stalled because its own upstream MLJob
-    is Stalled. Return None if ``message`` gives another reason.
+    """Return the :attr:`Upstream.failure` of an MLJob that is Stalled because an upstream MLJob is
+    Stalled. Return None if ``message`` gives another reason.
 
-    In a chain of such MLJobs, the failure names only the first MLJob of the chain, which is Stalled
-    for another reason. So the text stays short.
+    The upstream MLJob may also be Stalled because of an MLJob further upstream, and so on. The
+    failure names only the MLJob that has the original problem. So the text stays short.
 
     Args:
         message: The message of the MLJob's condition Stalled.

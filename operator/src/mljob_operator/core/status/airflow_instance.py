@@ -42,8 +42,8 @@ class Readiness:
 
 @frozen
 class LoginProblem:
-    """Why the credentials of an access rule can't be used, as the reason and the message of a
-    condition.
+    """Why the credentials of an access rule can't be used: the reason and the message for the
+    condition AccessCredentials.
     """
 
     reason: str
