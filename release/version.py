@@ -81,8 +81,9 @@ def with_version(path: str, text: str, version: str) -> str:
 
 
 def expected(root: Path = ROOT) -> dict[Path, str]:
-    """Return the whole content, with the version in ``VERSION``, of each file of ``STATED`` and of
-    each page of the documentation, by the file's path.
+    """Return the text that each file should have: the file's text with the version from the file
+    ``VERSION``. The keys are the paths of the files in ``STATED``, and of the pages of the
+    documentation.
 
     Raises:
         VersionError: The content of ``VERSION`` is invalid, or a file of ``STATED`` lacks or

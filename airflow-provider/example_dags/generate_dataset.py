@@ -1,16 +1,16 @@
 """Generate a dataset with 200 to 2,000,000 rows from a dataset of scikit-learn, and publish the new
 dataset.
 
-Each new row is a random row of scikit-learn's dataset with noise. Images of digits are also moved
-by at most one pixel horizontally and vertically. Rows that are kept for predictions are not used
-(:mod:`mljob_examples.sources`).
+To make a new row, the DAG picks a random row of scikit-learn's dataset and adds noise. Images of
+digits are also moved by at most one pixel horizontally and vertically. Rows that are kept for
+predictions are not used (:mod:`mljob_examples.sources`).
 
 Mapped tasks generate parts of the dataset (shards) in parallel. Another task merges the shards into
 one Parquet file. The run fails if values are missing, the number of rows is wrong, or a class has
 less than a fifth of an equal share of the rows.
 
 The file ``card.json`` of the published version has the number of rows, statistics of the columns,
-and the name of the MLJob.
+and the id of the DAG run. If the run belongs to an MLJob, the file also has the MLJob's name.
 """
 
 from __future__ import annotations

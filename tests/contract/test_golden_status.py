@@ -26,8 +26,9 @@ RUNS = sorted(path.stem for path in (GOLDEN / "official").glob("*.json"))
 
 
 def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
-    """Return the RunFacts and TaskFacts in a run's recorded events. All events of one producer come
-    before the events of the next producer.
+    """Return the RunFacts and TaskFacts from the recorded events of the run ``run``, in the order of
+    ``producers``. A producer is ``ours`` (the MLJob provider) or ``official`` (Airflow's Kafka
+    provider).
     """
     files = [GOLDEN / producer / f"{run}.json" for producer in producers]
     lines = [line for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines()]

@@ -319,7 +319,7 @@ EDITS: list[tuple[str, Object, Object, str]] = [
 
 
 class Api:
-    """Sends manifests and edits to the API server in dry runs."""
+    """Asks the API server whether it accepts manifests and edits of MLJobs."""
 
     def __init__(self, kubeconfig: str) -> None:
         self._client = config.new_client_from_config(kubeconfig)

@@ -8,7 +8,7 @@ The file ``latest`` has the name of the version that was published last::
     <MLJOB_DATA_DIR>/models/digits/latest
     <MLJOB_DATA_DIR>/models/digits/3f9c0a51be77/{model.joblib, metrics.json, card.json, card.md}
 
-``card.json`` and ``card.md`` describe the version, the parents, and the MLJob that made the
+``card.json`` and ``card.md`` describe the version, the parents, and the DAG run that made the
 version.
 """
 

@@ -3,10 +3,9 @@ were paused. The DAG returns its report of these problems as an XCom. If Airflow
 a topic for reports, the DAG also sends the report to Kafka.
 
 The value of a message is one JSON object. The key of a message is the id of the monitoring DAG, so
-that a compacted topic keeps the newest report of each DAG. Reports have their own topic, separate
-from the topic of the events. The field ``report_version`` distinguishes a report from an event. The
-headers are CloudEvents 1.0 attributes, as for events. ``ce_type`` is
-``dev.mljob.monitoring.report``.
+that a compacted topic keeps the newest report of each DAG. Another topic has the messages about
+tasks and runs (:mod:`.events`). Only reports have the field ``report_version``. The headers of a
+message are CloudEvents 1.0 attributes. The header ``ce_type`` is ``dev.mljob.monitoring.report``.
 
 A monitoring DAG can also write its report as a web page.
 """

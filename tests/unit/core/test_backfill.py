@@ -63,7 +63,7 @@ def member(
         at: When the run entered its state, in seconds after the creation of the backfill.
         attempt: The number of the MLJob's attempt that created the run. Ignored if ``source`` is
             Kafka.
-        source: Where the run comes from: an event in Kafka, or Airflow's REST API.
+        source: The source of the run's state: an event in Kafka, or Airflow's REST API.
         created: When the run was queued, in seconds after the creation of the backfill. None if
             this time is unknown. Ignored if ``source`` is Kafka.
     """

@@ -256,7 +256,7 @@ class TestFalseTaskEvents:
 
 
 class TestNamesakes:
-    """A child run of another DAG has the run id of its parent."""
+    """A child run and its parent have the same run id, but belong to different DAGs."""
 
     async def child(self, world: World) -> FakeRun:
         parent = await apply_and_begin(world, backoffLimit=1, retryStrategy="NewRun")

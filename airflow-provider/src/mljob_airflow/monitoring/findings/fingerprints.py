@@ -69,14 +69,16 @@ def shortened(text: str, length: int = MAX_TEXT) -> str:
 
 
 def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
-    """Return the last exception in a task's log. Without an exception, return the last line with
-    level error or critical, or ``None``.
+    """Return the last exception in a task's log as an :class:`ErrorText`. If the log has no
+    exception, return the last line with level error or critical. If the log has no such line
+    either, return None.
 
     Args:
         lines: The log's lines from ``GET .../logs/{try}``: objects with ``event``, ``level`` and,
             for an exception, ``error_detail``. Some log handlers return lines of plain text. A line
-            of plain text counts as an exception if it begins with a class name that ends in Error,
-            Exception, Warning, Exit or Interrupt.
+            of plain text counts as an exception if the line is a class name, such as
+            ``ValueError``, or a class name and a message, such as ``ValueError: no rows``. The
+            class name must end in Error, Exception, Warning, Exit or Interrupt.
     """
     exception: ErrorText | None = None
     error_line: ErrorText | None = None

@@ -61,8 +61,9 @@ def count_of(value: object) -> int | None:
 
 
 def time_of(value: object) -> datetime | None:
-    """If ``value`` is a text such as ``2026-01-31T12:00:00Z``, return the time as a datetime.
-    Otherwise return None.
+    """If ``value`` is a str with a time, such as ``2026-01-31T12:00:00Z``, return the time as a
+    datetime. The time must have a UTC offset, and be in the years 1900 to 2999. For any other
+    value, return None.
     """
     if not isinstance(value, str) or len(value) > 64:
         return None

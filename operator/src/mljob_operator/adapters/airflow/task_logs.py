@@ -1,7 +1,7 @@
 """Reads the logs of task instances (``GET .../taskInstances/{task_id}/logs/{try_number}``).
 
 A log is read in chunks, so a long log takes little memory. A thread is occupied only while a chunk
-is read from Airflow, and not while a client of mljob-api receives the entries.
+is read from Airflow, and not while the entries are sent to a user.
 """
 
 from __future__ import annotations
@@ -165,8 +165,8 @@ class TaskLogs:
     async def open(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> AirflowLog | None:
-        """Request the log of one try of a task instance. Return None if the task instance or the
-        try does not exist.
+        """Request the log of one try of a task instance, and return an :class:`AirflowLog`. Return
+        None if the task instance or the try does not exist.
 
         Args:
             dag_id: The DAG.

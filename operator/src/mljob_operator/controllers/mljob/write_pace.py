@@ -42,9 +42,9 @@ class WritePace:
         return int(self._limit)
 
     def answered(self, seconds: float, now: float) -> None:
-        """Adapt :attr:`limit` to the time that the Kubernetes API server took to answer a write.
-        Every ``FASTEST_COUNTS`` (30) seconds, set the limit to ``LEAST`` (12), and measure the
-        shortest time of an answer again.
+        """Adapt :attr:`limit` to the time that the Kubernetes API server took to answer a write. If
+        the last reset was at least ``FASTEST_COUNTS`` (30) seconds ago, reset first: set the limit
+        to ``LEAST`` (12), and forget the times of earlier answers.
 
         Args:
             seconds: The time from the write to the answer.
@@ -63,7 +63,7 @@ class WritePace:
 
     def refused(self, retry_after: float, now: float) -> None:
         """Halve the limit, but not below ``LEAST`` (12). Set :attr:`paused_until` to the end of the
-        pause that the Kubernetes API server asks for, unless a longer pause is already set.
+        pause that the Kubernetes API server asks for, unless :attr:`paused_until` is already later.
 
         Call this method after a write that the API server did not answer, or whose answer was 429
         (too many requests), a server error or unreadable.

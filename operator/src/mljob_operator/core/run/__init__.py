@@ -4,7 +4,7 @@
 - :mod:`.states`: Airflow's states of runs and tasks.
 - :mod:`.events`: converts Kafka messages into facts.
 - :mod:`.offsets`: the Kafka offsets that are safe to commit.
-- :mod:`.facts`: what events and answers of Airflow's REST API say about runs and tasks.
+- :mod:`.facts`: what Kafka messages and Airflow's REST API say about runs and tasks.
 - :mod:`.task_merging`: combines facts about one task instance.
 - :mod:`.observed_run`: combines facts about one run.
 - :mod:`.backfill`: a backfill, which the operator treats as one run.
