@@ -92,8 +92,8 @@ class Request:
     Attributes:
         path: A regular expression for the whole path.
         client: The method of apache-airflow-client that sends the request; empty if there is none.
-        answer: The default response, or a function of the named groups in ``path`` and the JSON
-            body.
+        answer: The default response, or a function that returns this response. The function takes
+            two arguments: the values of the named groups in ``path``, and the request's JSON body.
         query: The query parameters that distinguish this request from other requests with the same
             path.
     """

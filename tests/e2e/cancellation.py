@@ -51,8 +51,8 @@ class Worker:
 
 
 class Work:
-    """Starts MLJobs whose runs stay active. After the test, :meth:`end` ends these runs, and all
-    other unfinished runs that the same operators have submitted.
+    """Starts MLJobs whose runs stay active. After the test, :meth:`end` ends all unfinished runs of
+    each installation that was passed to :meth:`begin`.
     """
 
     def __init__(self, folder: Path, airflow: AirflowRest) -> None:

@@ -96,9 +96,9 @@ def _between_commas(value: Any) -> Any:
 
 
 def json_of(wanted: Any) -> BeforeValidator:
-    """Return a validator that reads a value of type ``wanted`` from JSON. Unknown fields are
-    refused, because a selector with a misspelt field would select more objects than its author
-    wants.
+    """Return a validator that reads a value of type ``wanted`` from JSON. JSON with an unknown
+    field is refused. For example, a label selector with a misspelt field would otherwise select
+    more objects than intended.
     """
     adapter = TypeAdapter(wanted)
 

@@ -32,8 +32,8 @@ class SourceSupervisor:
         controller: The controller of MLJobs, which receives the changes and events.
         clock: Returns the current time.
         meter: Records the metrics.
-        orphans: Finds orphaned runs. An orphaned run has an id with ``prefix`` and is in progress
-            in Airflow, but belongs to no attempt of an MLJob.
+        orphans: Finds orphaned runs: runs in progress that the operator has submitted and that no
+            MLJob follows (:func:`.orphans.follows`).
         subscribe: A function that creates the consumer of a topic, or None if Kafka is not
             configured.
         run_in_background: Starts a background task with a name. If the task ends by itself,

@@ -54,8 +54,8 @@ class WorkerState:
     """The state of one MLJob's worker.
 
     Attributes:
-        takeover_state: Returns the transient state with which this process continues another
-            process's attempt. Returns None if this process has begun the MLJob's attempt
+        takeover_state: Returns the :class:`.TransientState` with which this process continues
+            another process's attempt. Returns None if this process has begun the MLJob's attempt
             (:meth:`.Reconciler.takeover_state`).
         tracked: The MLJob with its observed run, or None if the MLJob was not read yet or is
             deleted.
@@ -69,13 +69,14 @@ class WorkerState:
             stored, or when the fact is not needed.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
-        woken_at: When the worker was first woken after the start of the last step, in the event
-            loop's seconds. If the last step failed, or left its status in the queue of writes, the
-            time at which the worker was woken for that step. None if the worker was not woken.
-        task: The asyncio task that runs the steps. None if no step is running or waiting.
+        woken_at: When the worker was first woken since the start of the last step, in the event
+            loop's seconds. A step that has failed, or has left its status in the queue of writes,
+            does not count as the last step. None if the worker was not woken since then.
+        task: The asyncio task that runs the steps, and that also waits for a backoff between two
+            steps. None if there is no such task.
         timer: Wakes the worker at the planned time of the next step. None if no time is planned.
-        written_at: When the last status patch was sent, in the event loop's seconds. Minus infinity
-            if no patch was sent since the last call of :meth:`begin`.
+        written_at: When the last successful status patch was sent, in the event loop's seconds.
+            Minus infinity if no patch was successful since the last call of :meth:`begin`.
         refining_since: When the operator began to delay a status patch that only makes values more
             exact. None if no such patch is delayed.
         awaits_turn: Whether a changed status waits in the queue of writes.
@@ -130,7 +131,8 @@ class WorkerState:
 
     def rest(self) -> None:
         """Save memory until the next input: keep the MLJob in a compact form, and drop data that
-        can be computed again. Do nothing if a step is running or waiting.
+        can be computed again. Do nothing while the asyncio task that runs the steps exists
+        (``task``).
         """
         if self.task is None:
             self.state, self.run_tasks = None, RunTasks()
@@ -217,13 +219,13 @@ class WorkerState:
         return self.tracked
 
     def takes_quietly(self, run: RunKey, snapshot: Snapshot) -> bool:
-        """If a snapshot (Airflow's answer about a run) differs from the observed run only in the
-        times of requests, store these times without a step, and return True.
+        """If a snapshot (Airflow's answer about a run) contains nothing new, update only the times
+        at which the run's tasks were observed, without a step, and return True.
 
         In each of these cases, change nothing and return False:
 
         - The snapshot contains something new, or is about another run.
-        - A step is due, waiting or running.
+        - A step is needed, or the asyncio task that runs the steps exists (``task``).
         - The MLJob is not tracked or has finished, or its state is not computed or is outdated.
         """
         tracked, state = self.tracked, self.state
@@ -240,8 +242,8 @@ class WorkerState:
         return True
 
     def fold_inbox(self, state: State) -> None:
-        """Empty the inbox, and add its input to the observed run and to the transient state. Facts
-        and snapshots about other runs than ``state.run`` have no effect.
+        """Empty the inbox, and add the input from the inbox to ``tracked``. Facts and snapshots
+        about other runs than ``state.run`` have no effect.
         """
         assert self.tracked is not None
         inbox, self.inbox = self.inbox, Inbox()

@@ -52,11 +52,11 @@ class Workers:
     Args:
         steps: Runs one step of a worker.
         confs: Knows the values from Secrets, which must be hidden in log lines.
-        takeover_state: Returns the transient state with which this process continues another
-            process's attempt (:meth:`.Reconciler.takeover_state`).
-        after_step: Called after each step, with the MLJob and its worker.
-        drop: Called with an MLJob that is deleted, or for which the operator has nothing left to
-            do.
+        takeover_state: Returns the :class:`.TransientState` with which this process continues
+            another process's attempt (:meth:`.Reconciler.takeover_state`).
+        after_step: Called after each step, with the MLJob's key and its worker.
+        drop: Called with the key of an MLJob that is deleted, or for which the operator has nothing
+            left to do.
         meter: Records, for each step that stores a status, the time from the first wake-up for this
             step until the status is stored.
         min_interval: The minimum number of seconds from a patch of an MLJob's status until the next
@@ -118,7 +118,9 @@ class Workers:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The asyncio tasks that run steps or wake MLJobs at the moment."""
+        """The unfinished asyncio tasks that run steps, and the unfinished task of
+        :meth:`retry_paced`.
+        """
         return [*self._steps_under_way(), *self._paced.tasks]
 
     def get(self, key: Key) -> WorkerState | None:
@@ -233,15 +235,16 @@ class Workers:
             self.wake(key)
 
     def of_each(self, function: Callable[[WorkerState], T], keys: Collection[Key] | None = None) -> list[tuple[Key, T]]:
-        """Call ``function`` with the worker of each MLJob. Return a list of pairs: an MLJob, and
-        the result of ``function``.
+        """Call ``function`` with the worker of each MLJob. Return a list of pairs: the MLJob's
+        key, and the result of ``function``.
 
         The list lacks MLJobs that were not read yet or are deleted, and MLJobs for which
         ``function`` raises an error. Such an error is only logged, with the level DEBUG.
 
         Args:
             function: Takes a worker.
-            keys: MLJobs, each of which has a worker. None means all MLJobs that have a worker.
+            keys: The keys of MLJobs, each of which has a worker. None means all MLJobs that have a
+                worker.
         """
         answers = []
         for key in list(self._states if keys is None else keys):

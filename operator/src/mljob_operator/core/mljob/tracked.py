@@ -18,7 +18,8 @@ class TrackedJob:
     Attributes:
         job: The MLJob as last read or written.
         observed_run: What the operator knows of the newest attempt's run.
-        transient: The requests of this process for the newest attempt, and their results.
+        transient: The requests that this process has sent to Airflow for the newest attempt, and
+            their results.
         outputs: The outputs of the newest attempt's run. None if the operator has not read the
             outputs from Airflow.
         confirmed_at: When the operator sent the last status patch for which the Kubernetes API
