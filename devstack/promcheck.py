@@ -1,7 +1,8 @@
 """Checks rules, queries and metrics with Prometheus' own parsers and engine.
 
 ``go/promcheck`` is a small Go program around the packages that promtool uses. The first check on a
-machine builds the program, in less than a minute. The hashes of the packages are in ``go.sum``.
+machine builds the program, usually in less than a minute. The hashes of the packages are in
+``go.sum``.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def check(*, rules: str = "", series: Sequence[str] = (), queries: Sequence[str]
             it.
 
     Raises:
-        MissingToolError: The program can't be built. The message says why.
+        MissingToolError: The Go program ``promcheck`` can't be built. The message says why.
     """
     asked = json.dumps({"rules": rules, "series": list(series), "queries": list(queries), "metrics": metrics})
     answer = subprocess.run(

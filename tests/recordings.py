@@ -56,7 +56,7 @@ class Recording:
         tell: Callable[[Message], Awaitable[object]],
     ) -> None:
         """Play the recorded run again in ``world``, with only the Kafka messages of ``producers``.
-        The fake Airflow must have no other run of the recorded run's DAG. At the end,
+        At the start, the fake Airflow must have no run of the recorded run's DAG. At the end,
         ``world.job_controller`` is closed.
 
         Args:
@@ -114,8 +114,10 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
     """Assert that the operator patches a status only about as often with events of both producers
-    as with events of one producer. The maximum is the number of patches with Airflow's own producer
-    alone, or the number with the provider's callbacks alone plus one, whichever is higher.
+    as with events of one producer. The maximum is the higher of these two numbers:
+
+    - The number of patches with Airflow's own producer alone.
+    - One more than the number of patches with the provider's callbacks alone.
 
     Args:
         writes: The number of patches for each key of ``PRODUCERS``.

@@ -12,7 +12,7 @@ from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, Object, _begi
 
 
 class GrowingLog:
-    """A log that mljob-api serves. A test appends lines while clients follow the log."""
+    """The log of a task. A test appends lines while clients follow the log."""
 
     def __init__(self, *lines: str) -> None:
         self._lines = list(lines)
@@ -51,7 +51,8 @@ class GrowingLog:
 
 
 class ViewCluster(MLJobCluster):
-    """A fake Kubernetes API on loopback that serves everything the view reads.
+    """A fake Kubernetes API on loopback. The fake serves everything that the view (MLJobs in a
+    browser) reads.
 
     Attributes:
         objects: All objects except MLJobs, by the URL path of their list. Watches of these lists

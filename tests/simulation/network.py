@@ -95,7 +95,7 @@ class Wire:
         after_effect: Called after a server has executed or refused a request of :meth:`carry`.
         die: Ends the process.
         gate: Refuses changes while the process is not the leader. None allows all requests.
-        changed: Called after a server has executed or refused a request that can change something.
+        changed: Called before ``after_effect``, if the request can change something.
 
     Attributes:
         calls: The number of requests so far.
@@ -246,8 +246,8 @@ class WiredAirflow:
 
 class WiredBackfills(WiredAirflow):
     """A connection to the backfills of a fake Airflow through a :class:`Wire`. As in the real
-    adapter, ``create`` sends two requests, so another process may create the same backfill in
-    between.
+    adapter, ``create`` first looks for the backfill, and sends another request to create a missing
+    backfill. Another process may create the same backfill in between.
     """
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Any:

@@ -4,9 +4,12 @@ after a short delay.
 The first call of :func:`send` in a process makes a Kafka producer, and later calls use it again. A
 forked process makes its own producer, because the producer's threads stay in the parent process.
 
-If :func:`send` fails, its callers log the error and continue (:func:`logging_errors`). Lost events
-do no lasting harm, because the operator also reads Airflow's REST API. The monitoring DAGs use
-:func:`deliver`, which makes its own producer, and raises an error if a message is not delivered.
+If :func:`send` fails, its callers log the error and continue (:func:`logging_errors`). If events
+are lost, the operator still reads the states of runs and tasks from Airflow's REST API. The
+progress, the metrics and the error messages in lost events are lost.
+
+The monitoring DAGs use :func:`deliver`, which makes its own producer, and raises an error if a
+message is not delivered.
 """
 
 from __future__ import annotations

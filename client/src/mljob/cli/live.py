@@ -50,8 +50,8 @@ def drawn(screen: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
 
 
 def follow(job: Job, screen: Screen, timeout: float | None) -> MLJob:
-    """Show an MLJob until it has ended or can't continue without a change. Return the last
-    :class:`.MLJob` that was read.
+    """Show an MLJob until the MLJob has ended or is stalled. Return the last :class:`.MLJob` that
+    was read. A stalled MLJob can't continue until somebody changes its spec, its DAG or its rights.
 
     Raises:
         JobDeleted: The MLJob was deleted before it ended.

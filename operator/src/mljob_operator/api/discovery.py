@@ -1,4 +1,5 @@
-"""The discovery documents of mljob-api, for the Kubernetes API server and kubectl.
+"""The discovery documents of mljob-api, which is an aggregated API server. The Kubernetes API
+server and kubectl read these documents.
 
 Source: ``metav1.APIGroupList``, ``APIGroup`` and ``APIResourceList``.
 """

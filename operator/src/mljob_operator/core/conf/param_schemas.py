@@ -52,7 +52,8 @@ class Checks:
 
         - The schema is not a JSON object, or is not a valid JSON schema.
         - The schema has a keyword of ``LEFT_TO_AIRFLOW``, or ``"format": "regex"``.
-        - The check of this value, or of an earlier value of this conf, exceeds the work limit.
+        - The checks of this value and of the earlier values of this conf together exceed the work
+          limit.
         """
         if not isinstance(schema, dict) or not schema:
             return None

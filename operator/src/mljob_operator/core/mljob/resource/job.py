@@ -63,7 +63,7 @@ class Job:
 
     @property
     def status(self) -> MLJobStatus:
-        """The valid fields of the status. If the object has lost its status, the fields come from
+        """The valid fields of the status. If ``recorded`` is not None, the fields come from
         ``recorded``.
         """
         return (self.recorded or self.stored).fields
@@ -90,7 +90,7 @@ class Job:
         Args:
             body: The object.
             earlier: An earlier version of the MLJob, or None. Parts that have not changed since
-                this version are not parsed again. Ignored if the uid is not the uid of ``body``.
+                this version are not parsed again. Ignored if ``body`` has another uid.
             prefix: The prefix of this operator's dag run ids. If None, the annotation
                 mljob.dev/finished is ignored.
         """
