@@ -64,11 +64,12 @@ class Result:
     Attributes:
         jobs: The number of live MLJobs.
         created_per_second: How many MLJobs the API server accepted per second.
-        submitted_per_second: How many runs Airflow got per second, from the first creation on.
+        submitted_per_second: How many runs the operator submitted per second, from the creation of
+            the first live MLJob to the submission of the last run.
         timeouts: How many time-outs the operator logged before the restart.
         twice: How many submissions Airflow answered with 409, because the run existed already.
-        cancelled: Some MLJobs are cancelled while the live MLJobs are created. For each of these
-            MLJobs, the seconds from the cancellation to the final phase.
+        cancelled: Other MLJobs are cancelled while the live MLJobs are created. For each cancelled
+            MLJob, the seconds from the cancellation to the final phase.
         none_mib: Resident memory of the operator without MLJobs.
         live_mib: Resident memory of the operator with the live MLJobs.
         cpu: The operator's CPU use while the runs report nothing, in percent of a core.
@@ -196,7 +197,7 @@ class _Size:
 
     async def _create_and_cancel(self) -> dict[str, float]:
         """Create the MLJobs in ``_names``. When a third of these MLJobs exist, also cancel the
-        MLJobs in ``_victims``, which were created before. Return the time of the API server's
+        MLJobs in ``_victims``, which the caller has created. Return the time of the API server's
         answer to each cancellation, by the MLJob's name, in seconds of the monotonic clock.
         """
         third = math.ceil(len(self._names) / 3)

@@ -24,8 +24,8 @@ def dag_ids() -> list[str]:
 
 
 def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, Any]:
-    """Wait until a run has ended. Return Airflow's data about the run, with the keys of
-    :func:`status_says`.
+    """Wait until a run has ended. Return Airflow's data about the run, as a dict with the
+    same keys as the result of :func:`status_says`.
     """
     run = airflow.ended(dag_id, run_id)
     by_task: dict[str, list[Object]] = defaultdict(list)
@@ -57,8 +57,9 @@ def status_says(status: Object) -> dict[str, Any]:
 
 
 def differences(status: Object, airflow: AirflowRest) -> dict[str, str]:
-    """Wait until the MLJob's run has ended in Airflow. Compare the fields of the MLJob's status
-    with Airflow's data. For each field that differs, the result has a text with both values.
+    """Wait until the MLJob's run has ended in Airflow. Compare the phase, the times, the counts and
+    the tasks in the MLJob's status with Airflow's data. For each field or task that differs, the
+    result has a text with both values.
     """
     told, truth = _flat(status_says(status)), _flat(airflow_says(airflow, status["dagId"], status["dagRunId"]))
     return {

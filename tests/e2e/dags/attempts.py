@@ -1,4 +1,6 @@
-"""DAGs whose tasks fail once, sleep, or make a prediction."""
+"""Three DAGs. A task of the first DAG fails at its first try in the first run of each MLJob. The
+second DAG sleeps. The third DAG makes a prediction.
+"""
 
 from __future__ import annotations
 

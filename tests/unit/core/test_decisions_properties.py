@@ -23,8 +23,8 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def some_of(draw: st.DrawFn, strategies: dict[str, st.SearchStrategy[Any]], at_most: int) -> dict[str, Any]:
-    """Draw values for at most ``at_most`` fields. With a value for every field, nearly every MLJob
-    would be cancelled, deleted and refused at the same time.
+    """Draw values for at most ``at_most`` of the fields in ``strategies``. With a value for every
+    field, nearly every MLJob would be cancelled, deleted and refused at the same time.
     """
     names = draw(st.lists(st.sampled_from(sorted(strategies)), max_size=at_most, unique=True))
     return {name: draw(strategies[name]) for name in names}

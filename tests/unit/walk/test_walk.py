@@ -1,4 +1,4 @@
-"""The parts of :mod:`tests.walk`."""
+"""The helpers of walk tests. A walk test applies generated objects, and then edits them."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Piece(NamedTuple):
     Attributes:
         text: Text on one line, without control characters.
         tone: Selects the colour of the text. None means the default colour.
-        is_strong: Whether the text is bold.
+        is_strong: Whether the text is bold. A text with ``Tone.BAD`` is always bold.
     """
 
     text: str

@@ -132,7 +132,9 @@ def _of_conf(conf: Any) -> Iterator[Finding]:
 
 
 def _levels(value: Any) -> int:
-    """Return how many levels deep objects and lists are nested."""
+    """Return the number of levels of objects and lists: 0 for a text, 1 for ``[1]``, and 2 for
+    ``[[1]]``.
+    """
     children: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     deepest = max((_levels(child) for child in children), default=0)
     return deepest + (1 if isinstance(value, dict | list) else 0)

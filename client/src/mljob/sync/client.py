@@ -79,8 +79,8 @@ class Client:
 
         Args:
             dag_id: The id of the Airflow DAG to run.
-            conf: The conf of the run: a dict, or an instance of the DAG's params class. Fields of
-                an instance that were not set are not sent.
+            conf: The conf of the run: a dict, or an instance of a pydantic model. Fields of the
+                instance that were not set are not sent.
             name: The name. Default: the DAG's id and a random suffix.
             namespace: The namespace. Default: the client's.
             labels: The MLJob's labels.
@@ -182,7 +182,8 @@ class Client:
             dag_id: The id of the Airflow DAG to run.
             grid: A list of values for each param, by the param's name. Or a list of points, which
                 are dicts of params. At most 500 points.
-            name: The name of the sweep: at most 63 lower-case letters, digits and single hyphens.
+            name: The name of the sweep: at most 63 characters, which are lower-case letters, digits
+                and single hyphens.
             conf: The conf that all points share. If a param of a point has the name of a key in
                 this conf, the point's value is used.
             namespace: The namespace. Default: the client's.

@@ -140,9 +140,9 @@ class RunApi:
         metrics. If a response is cut off, the method repeats the request, and does not yield the
         same entries again.
 
-        Without Kafka and without ``follow``, the method can't read beyond mljob-api's limit for one
-        response. If the history is longer, the method yields the entries up to the limit, and then
-        raises Unavailable.
+        If mljob-api does not use Kafka, and ``follow`` is False, the method can't read beyond
+        mljob-api's limit for one response. If the history is longer, the method yields the entries
+        up to the limit, and then raises Unavailable.
 
         Args:
             job: The MLJob.

@@ -1,8 +1,8 @@
 """Finds problems in the data from Airflow (:mod:`mljob_airflow.monitoring.observations`), and makes
 a finding for each problem:
 
-- :mod:`.health`: DAG files that can't be imported. Also paused or stale DAGs that are in use, for
-  example because the DAG has a schedule, or because MLJobs ran the DAG lately.
+- :mod:`.health`: DAG files that can't be imported. Also paused or stale DAGs that are needed, for
+  example because MLJobs ran the DAG lately.
 - :mod:`.stuck`: runs and tasks that don't start.
 - :mod:`.failures`: tasks that fail again and again with the same error. :mod:`.fingerprints`
   decides whether two errors are the same.

@@ -39,7 +39,7 @@ _CONTENT = re.compile(rb'"content"\s*:\s*\Z')
 
 class NotALog(ValueError):
     """The error for an answer that is not a log: incomplete JSON, no field ``content``, an invalid
-    token, or too many bytes outside of the entries.
+    continuation token, or too many bytes outside of the entries.
     """
 
 

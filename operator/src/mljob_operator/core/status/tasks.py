@@ -140,8 +140,9 @@ def first_failure(observed_run: ObservedRun) -> TaskFact | None:
 
 
 def within_bounds(entries: Sequence[TaskEntry], room: int) -> list[TaskEntry]:
-    """Return the most important entries that fit into ``room`` bytes, but at most ``MAX_TASKS``
-    entries and ``MAX_TASKS_BYTES`` bytes. The result is sorted by the start time of the tasks.
+    """Return the most important entries (:attr:`.TaskEntry.importance`) that fit into ``room``
+    bytes, but at most ``MAX_TASKS`` entries and ``MAX_TASKS_BYTES`` bytes. The result is sorted by
+    the start time of the tasks.
     """
     room = min(room, MAX_TASKS_BYTES)
     if len(entries) <= MAX_TASKS and sum(entry.size for entry in entries) <= room:
