@@ -10,7 +10,7 @@ from ..resource import API_VERSION, MLJob
 from .options import Format
 
 _HIDDEN = re.compile(
-    "[\u007f-\u009f\u00ad\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\U000e0000-\U000e0fff]"
+    r"[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
 """Characters that JSON allows in texts, and that a terminal obeys or hides."""
 
@@ -34,8 +34,8 @@ def dumped(objects: list[dict[str, Any]], output: Format, *, as_list: bool) -> s
 
 
 def text_of(value: Any, output: Format) -> str:
-    """Return a value as JSON or YAML. Control characters and bidirectional formatting characters
-    are escaped.
+    """Return a value as JSON or YAML. Control characters, invisible characters and bidirectional
+    formatting characters are escaped.
     """
     text = json.dumps(value, indent=4, ensure_ascii=False) + "\n"
     if output is Format.JSON:

@@ -16,6 +16,7 @@ HOSTILE = [
     "\x1b]0;owned\x07",
     "\x1b[2J\x1b[H",
     "\u202egnp.exe",
+    "in\u200bvisible\ufff9",
     "a\nb\tc",
     "\x00\x07\x9b31m",
     "<script>",
