@@ -1,5 +1,6 @@
-"""The simulated Airflow of the benchmarks, as a component of the stack. It replaces a real Airflow
-and its database, starts in a second, and needs a hundredth of their memory.
+"""The simulated Airflow of the benchmarks, as a component of the stack. The component replaces a
+real Airflow and its database. The component starts faster than a real Airflow, and needs much less
+memory.
 """
 
 from __future__ import annotations

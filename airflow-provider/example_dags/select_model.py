@@ -5,9 +5,10 @@ dataset of scikit-learn. All variants of the same original row are in the same f
 such as principal components, are fitted on the training rows only. So neither a model nor the
 features have seen the test rows.
 
-Another task trains the best candidate on more and more rows, and finally on all rows. The MLJob's
-status shows the accuracy after each step. If the accuracy still rises, more data may help. The run
-fails before this training if the accuracy of the best candidate is below the param
+Another task trains the best candidate on growing shares of the training rows of one fold. After
+each share, the MLJob's status shows the accuracy on the test rows of this fold. If the accuracy
+still rises at the last share, more data may help. Finally, this task trains the published model on
+all rows. The run fails before this task if the accuracy of the best candidate is below the param
 ``minimum_accuracy``.
 
 The published version of the model has metrics, a plot, and the file ``card.json``, which names the

@@ -45,9 +45,11 @@ def api(render: Render) -> Rendered:
 
 
 def grants(rendered: Rendered) -> dict[tuple[str, str, str | None], Any]:
-    """Return the rules of each role that mljob-api is bound to. A key has the kind of the role, and
-    the name and the namespace of the binding. If the chart does not contain the role, the value is
-    the role's name.
+    """Return a dict with an entry for each RoleBinding and ClusterRoleBinding of mljob-api.
+
+    The key has the kind of the role, the name of the binding, and the namespace of the binding. The
+    value is the rules of the role. If the chart does not contain the role, the value is the role's
+    name.
     """
     found = {}
     for kind in ("Role", "ClusterRole"):

@@ -1,5 +1,6 @@
 """Edits generated MLJobs and rolls the edits back. Each MLJob must reach the same state as an MLJob
-that has the same spec and was never edited (:mod:`tests.walk`).
+that has the same spec and was never edited (:mod:`tests.walk`). The test does not compare an MLJob
+that has not run the spec to which it was rolled back (:func:`.mljobs.ended_otherwise`).
 
 This test and ``test_instance_walk.py`` read two environment variables:
 

@@ -73,7 +73,8 @@ class PageShell:
 
     def _adapted(self, line: str, own: dict[str, str]) -> str:
         """Return a command of a documentation page, changed so that the test can run the command.
-        ``own`` maps each namespace that the page names to a namespace of the test.
+        ``own`` maps each namespace of ``NAMESPACES`` that the page names to a namespace of the
+        test.
         """
         if requested := re.match(r"kubectl annotate \S+ mljob/(\S+) mljob\.dev/retry-requested-at=", line):
             # The pages go on with the log of the new attempt.

@@ -185,7 +185,7 @@ def test_the_default_of_a_param_is_the_default_of_the_model(data: st.DataObject)
 
 
 class Schedule(BaseModel):
-    """How the rate falls."""
+    """How the learning rate changes."""
 
     kind: Literal["constant", "cosine"] = "constant"
     warmup: int = Field(0, ge=0)
@@ -234,7 +234,7 @@ def test_references_are_resolved_in_place(specs: dict[str, ParamSpec]) -> None:
 
 def test_the_description_of_a_field_overrides_that_of_its_model(specs: dict[str, ParamSpec]) -> None:
     assert (specs["schedule"].description, specs["own_words"].description) == (
-        "How the rate falls.",
+        "How the learning rate changes.",
         "Of the second phase.",
     )
 

@@ -1,5 +1,5 @@
 """The task of the DAG ``mljob_cancel``. The task cancels the runs that the params of the current run
-of ``mljob_cancel`` name, and sends a Kafka event about each cancelled run.
+of ``mljob_cancel`` name, and sends a Kafka event with the result for each of these runs.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ def cancel(context: Context) -> dict[str, Any]:
 
     Returns:
         A JSON object with the fields ``mode``, ``reason`` and ``targets``. ``targets`` is a list
-        with the result of :meth:`.Summary.as_dict` for each cancelled run.
+        with the result of :meth:`.Summary.as_dict` for each of the runs.
 
     Raises:
         AirflowFailException: The params name no run, or have only one of ``dag_id`` and
             ``dag_run_id``.
-        CancellationError: At least one of the runs has not ended, or has an unknown state.
+        CancellationError: At least one of the runs, or one of their task instances, has not ended,
+            or the state of a run is unknown.
     """
     params: Mapping[str, Any] = context["params"]
     try:

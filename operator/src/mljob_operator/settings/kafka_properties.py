@@ -102,8 +102,8 @@ class Unusable(ValueError):
 
 
 def properties(settings: KafkaSettings) -> dict[str, Any]:
-    """Return all properties for librdkafka: the properties that have a setting of the operator, and
-    the extra properties.
+    """Return the properties for librdkafka that come from ``settings``, including the extra
+    properties. ``group.id`` is not in the result.
 
     Raises:
         Unusable: The file with extra properties can't be read, is too large, has lines of another
@@ -138,9 +138,9 @@ def from_json(text: str) -> dict[str, str]:
 
 
 def from_lines(text: str) -> dict[str, str]:
-    """Return the extra properties in lines of the form ``name=value``. Empty lines and comments (#)
-    are skipped. In a property whose name ends in ``.pem``, a backslash followed by an n stands for
-    a line break.
+    """Return the extra properties in lines of the form ``name=value``. Empty lines, and lines that
+    start with ``#``, are skipped. In a property whose name ends in ``.pem``, a backslash followed
+    by an n stands for a line break.
 
     Raises:
         Unusable: The text is too large, has a line of another form, or has a property that the

@@ -1,4 +1,5 @@
-"""Remembers which MLJobs and runs need no worker any more.
+"""Remembers MLJobs that need no worker any more, and the runs of such MLJobs. A worker is an object
+in the operator that reconciles one MLJob.
 
 A finished MLJob has no worker. But the watch may still deliver old versions of the MLJob, and
 Airflow may still list its run. Without this memory, each delivery would add a worker that finds
@@ -22,8 +23,8 @@ checked once more when it is delivered again. The check changes nothing.
 
 
 class PastJobs:
-    """Remembers the last ``MAX_REMEMBERED`` MLJobs and the last ``MAX_REMEMBERED`` runs that need
-    no worker any more.
+    """Remembers MLJobs that need no worker of the operator any more, and runs of such MLJobs. Keeps
+    the ``MAX_REMEMBERED`` MLJobs and the ``MAX_REMEMBERED`` runs that were added last.
     """
 
     def __init__(self) -> None:
@@ -32,7 +33,7 @@ class PastJobs:
 
     def leave(self, tracked: TrackedJob) -> None:
         """Remember that the version ``tracked.job`` of an MLJob, and all earlier versions, need no
-        worker. If the MLJob's run has ended, also remember that the run needs no worker.
+        worker. If the MLJob's run has ended, also call :meth:`note_checked` for the run.
         """
         job, fact, attempt = tracked.job, tracked.observed_run.run, attempts.current(tracked.job.status)
         self._versions.pop(job.key, None)

@@ -31,7 +31,7 @@ count.
 
 class SharedActions:
     """Implements the actions that are the same for a single run and a backfill, except the actions
-    of a cancellation. Each action returns the MLJob after the action.
+    of a cancellation. Each action returns the :class:`.TrackedJob` after the action.
 
     An action that sends requests raises ``AirflowError`` if Airflow fails or refuses, ``Conflict``
     if the MLJob has changed, and ``StoreError`` if the Kubernetes API fails.

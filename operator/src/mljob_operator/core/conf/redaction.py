@@ -83,7 +83,7 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """Return the text with hidden texts replaced by ``***``. If the hidden texts have too many
-        encodings to search for, return ``WITHHELD``.
+        encoded forms to search for, return ``WITHHELD``.
         """
         if not self.hidden:
             return text
@@ -126,13 +126,15 @@ class Redaction:
 
     @cached_property
     def _forms(self) -> tuple[_Forms, re.Pattern[str] | None] | None:
-        """The encodings of all hidden texts, as a pair of a :class:`_Forms` and a pattern. The
-        ``_Forms`` has the encodings of at least ``MIN_LENGTH`` characters, which are found anywhere
-        in a text. The pattern matches the shorter encodings, which are found only as whole words.
-        The pattern is None if there are no shorter encodings.
+        """The forms of all hidden texts, as a pair of a :class:`_Forms` and a pattern. A form is a
+        hidden text or a part of a hidden text, as it is or encoded.
 
-        Instead of a pair, None if there are more than ``MAX_FORMS`` encodings, or if all encodings
-        together have more than ``MAX_CHARACTERS`` characters.
+        The ``_Forms`` has the forms of at least ``MIN_LENGTH`` characters, which are found anywhere
+        in a text. The pattern matches the shorter forms, which are found only as whole words. The
+        pattern is None if there are no shorter forms.
+
+        The value is None instead of a pair if there are more than ``MAX_FORMS`` forms, or if all
+        forms together have more than ``MAX_CHARACTERS`` characters.
         """
         forms: set[str] = set()
         size = 0
@@ -184,9 +186,9 @@ class _Forms:
         return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
 
     def beginning(self, text: str, cut: int) -> int | None:
-        """If ``text`` was cut at the position ``cut``, and this cut off the end of an encoded hidden
-        text, return the position at which the encoded hidden text begins. Otherwise, or if less than
-        ``MIN_LENGTH`` of its characters are left, return None.
+        """Return the first position in ``text`` from which the characters up to the position
+        ``cut`` are the beginning of an encoded hidden text. Return None if no such position is at
+        least ``MIN_LENGTH`` characters before ``cut``.
         """
         for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
             if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):
