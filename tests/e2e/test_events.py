@@ -1,6 +1,6 @@
 """The callbacks of ``airflow-provider-mljob`` and Airflow's own Kafka producer send the messages in
-the table of docs/spec/events.md. The MLJob's status shows the changes within the bounds ``EVENT``,
-``FEED`` and ``RELIST``.
+the table of docs/spec/events.md. The MLJob's status shows the states of the tasks within 40 seconds
+(``FEED``), and the deletion of a run within 200 seconds (``RELIST``).
 """
 
 from __future__ import annotations
@@ -159,7 +159,9 @@ class Timeline:
         return [told for told in found if told.task == about and producer in (None, told.producer)]
 
     def words(self, case: Case, index: int, producer: str) -> str:
-        """Return the states that ``producer`` has reported, each followed by a space."""
+        """Return the states that ``producer`` has reported about a task instance or a run, each
+        followed by a space.
+        """
         return "".join(f"{told.state} " for told in self.told(case.job, case.task, index, producer))
 
     def status(self, job: str) -> Object:
@@ -325,9 +327,9 @@ class Stage:
         os.kill(pid, signal.SIGKILL)
 
     def _lose_worker(self) -> None:
-        """Kill the process of the task ``held`` of MLJob ``events-lost``, and kill the parent of this
-        process, as when a host dies. Set the task's last heartbeat one hour back. Otherwise Airflow
-        would need 300 s to notice the loss.
+        """Kill the process of the task ``held`` of MLJob ``events-lost``, and the parent of the
+        task's process, as when a host dies. Set the task's last heartbeat one hour back. Otherwise
+        Airflow would need 300 s to notice the loss.
         """
         process = psutil.Process(self._pid("events-lost", "held"))
         worker = process.parent()
@@ -449,9 +451,10 @@ def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timel
 
 
 def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """Return a pair for each state that messages report for each try of a task instance: the first
-    message about the state, and the seconds from this message until a status shows the state or a
-    later state. For a mapped task, the seconds begin when all instances have reported the state.
+    """Return a pair for each reported state of each try of a task instance: the first message about
+    the state, and the seconds from this message until a status shows the state or a later state.
+    For a mapped task, the seconds begin when the state is reported for all instances. The state
+    ``failed`` of a try has no pair if the try was reported as ``up_for_retry`` before.
     """
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):

@@ -123,9 +123,9 @@ class Parts:
             self.run_in_background(self.own_logins.run(), "access rules of the settings")
 
     async def settle(self) -> None:
-        """Stop the controllers. Wait for the reconciliations of MLJobs that are in progress, and
-        cancel a reconciliation that takes too long. Then cancel the asyncio tasks of the
-        AirflowInstances. The tasks that ``run_in_background`` started continue.
+        """Stop the controllers. Wait for the running reconciliations of MLJobs, and cancel a
+        reconciliation that takes too long. Then cancel the asyncio tasks of the AirflowInstances.
+        The tasks that ``run_in_background`` started continue.
         """
         await self.job_controller.close()
         await self.instances.close()
@@ -140,7 +140,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
 
     Args:
         settings: The operator's settings.
-        ports: The implementations of the ports.
+        ports: The adapters, or fakes in tests.
         run_in_background: Starts a background task that must not end by itself.
         process: A unique name for this process and this period of leadership.
     """

@@ -41,8 +41,9 @@ class Row:
         point: The values that the MLJob's sweep has chosen for this MLJob's params, such as
             ``epochs=5 lr=0.1``. Empty if the MLJob belongs to no sweep.
         sign: The icon and the word for the phase, or for a requested retry that has not begun.
-        progress: How many task instances succeeded, such as ``6/10``. Empty if not known.
-        percent: The share of the run that has succeeded, in percent. None if not known.
+        progress: The number of succeeded task instances and the number of all task instances, such
+            as ``6/10``. For a backfill, the numbers count runs. Empty if not known.
+        percent: How much of the run or the backfill has succeeded, in percent. None if not known.
         now: The current task or the reason of the phase. Empty if ``sign`` says enough.
         metrics: The newest metrics of the current task. If the current task has none, the metrics
             of the task that started last among the tasks with metrics. Empty if there are none.

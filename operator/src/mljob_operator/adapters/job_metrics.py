@@ -157,9 +157,10 @@ class JobMetrics(Collector):
         self._finished.labels(*self._values(labels)).inc()
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long an attempt waited until Airflow had queued its run. The wait begins when
-        the MLJob is created. The wait of a later attempt begins when the previous attempt has
-        ended. A suspension, a changed spec or a requested retry may postpone the beginning.
+        """Record how long an attempt waited until Airflow had queued its run. The wait of the first
+        attempt begins when the MLJob is created. The wait of a later attempt begins when the
+        previous attempt has ended. A suspension, a changed spec or a requested retry may postpone
+        the beginning.
         """
         self._submission.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 

@@ -31,7 +31,7 @@ class ClientGone(Exception):
 class Output:
     """The body of a response.
 
-    Until :meth:`begin` or :meth:`write` is called, an error can still change the status code.
+    Until the headers are sent (:attr:`has_begun`), an error can still change the status code.
 
     Args:
         request: The request.

@@ -1,7 +1,7 @@
 """Writes the pages of reports to files ``<folder>/<monitor>/<time>.html``, where ``<monitor>`` is
 the id of the monitoring DAG.
 
-The file ``<folder>/<monitor>/latest.html`` is a copy of the newest page.
+The file ``<folder>/<monitor>/latest.html`` is a copy of the page that was written last.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def name_of(report: MonitoringReport) -> str:
 
 def url_of(report: MonitoringReport, base_url: str) -> str | None:
     """Return the URL of the report's page, or ``None`` if ``base_url`` is empty. ``base_url`` is
-    the URL of the folder with all pages.
+    the URL of the folder that has one subfolder for each monitoring DAG.
     """
     return f"{base_url.rstrip('/')}/{report.monitor}/{name_of(report)}" if base_url else None
 

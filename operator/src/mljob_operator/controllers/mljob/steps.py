@@ -325,8 +325,8 @@ def _with_stored_job(state: State, tracked: TrackedJob) -> State:
 
 
 def _limit_inputs(job: Job) -> tuple[datetime | None, bool]:
-    """Return two values that decide when time limits begin: the time from which
-    ``activeDeadlineSeconds`` counts, and whether the MLJob has finished, so that
-    ``ttlSecondsAfterFinished`` counts.
+    """Return two values: the time from which ``activeDeadlineSeconds`` counts (or None), and
+    whether the MLJob has finished. When the MLJob finishes, its ``ttlSecondsAfterFinished`` begins
+    to count.
     """
     return job.status.active_since, job.status.phase in TERMINAL_PHASES
