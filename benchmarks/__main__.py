@@ -95,8 +95,8 @@ class Run:
 
     def _measure_load(self, bench: BenchStack) -> None:
         """Run those of the benchmarks ``floor``, ``rates``, ``upgrade`` and ``live`` that are in
-        ``parts``. With ``rates``, also run ``floor``. Store each result at once, because a later
-        benchmark may fail.
+        ``parts``. With ``rates``, also run ``floor``. Store each result before the next benchmark
+        begins, because a later benchmark may fail.
         """
         if self.parts & {"floor", "rates"}:
             floor = bare_writes.measure(bench, self.floor_jobs)

@@ -37,7 +37,7 @@ class Launcher:
 
     def run(self, parts: list[Component | Step]) -> None:
         """Start every part as soon as the parts that it needs are ready or done, and wait until all
-        parts are ready or done. Parts that don't need each other start at the same time. A
+        parts are ready or done. Parts that don't need each other can start at the same time. A
         component that is already running is restarted only if it is not ready, or if its command
         has changed.
 

@@ -55,7 +55,7 @@ def step(name: str, what: str, detail: Callable[[], str] | None = None) -> Itera
     line that says how the step ended. The step is the code in the `with` block.
 
     Args:
-        name: The component that the step is for.
+        name: A name at the beginning of each line, for example the name of a component.
         what: The work of the step, for example "installing".
         detail: Returns a text that is added to the lines about the running step, for example how
             much is done.

@@ -100,7 +100,9 @@ assert CALLS.keys() == crashing_operator.CALLS.keys()
 
 @dataclass
 class Case:
-    """A call in ``CALLS``, and whether the operator dies right before or right after this call."""
+    """A call to Kubernetes, Airflow or Kafka, and whether the operator dies right before or right
+    after this call.
+    """
 
     when: str
     call: str

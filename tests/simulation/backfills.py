@@ -16,8 +16,8 @@ class BusyBackfills(FakeBackfills):
     Attributes:
         twice: A message for each backfill that was created although the same attempt of the MLJob
             had a backfill already.
-        robbed: If a run of a backfill was repeated by a user's backfill, or by a backfill with
-            another run id in its marker: the run id in the marker that the run had before.
+        robbed: The run id of each marker that a run has lost. A run loses its marker when a user's
+            backfill, or a backfill with another run id in its marker, repeats the run.
     """
 
     def __init__(self, *args: object) -> None:

@@ -1,5 +1,5 @@
-"""A DAG that simulates the training of a model. The run fails if the file in the param ``data``
-does not exist.
+"""A DAG that simulates the training of a model. The run fails if the param ``data`` is the path of
+a file that does not exist.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The durations of the API server's answers decide how many writes are under way at once."""
+"""How fast the API server answers decides how many concurrent writes the operator sends."""
 
 from __future__ import annotations
 

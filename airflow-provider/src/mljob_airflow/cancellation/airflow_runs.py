@@ -60,13 +60,13 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed, in one request. If Airflow reports an error, send one
-        request for each task instance instead. Raise no error for a task instance that does not
-        exist or has already failed.
+        """Set task instances to failed, in one request. If Airflow reports an error other than 401
+        or 403, send one request for each task instance instead. Raise no error for a task instance
+        that does not exist or has already failed.
 
-        Return a :class:`BatchResult` with the number of failed task instances. If Airflow answers
-        404 to the request for one task instance, the BatchResult has an error message about this
-        task instance.
+        Return a :class:`BatchResult` with the number of task instances that Airflow set to failed,
+        or that had failed already. If Airflow answers 404 to the request for one task instance, the
+        BatchResult has an error message about this task instance.
 
         Raises:
             AirflowApiError: Airflow did not answer, answered 401 or 403, or answered a request for
@@ -109,8 +109,8 @@ class AirflowRuns:
         failed.
 
         Return ``None`` if the caller must send a request for each task instance: the batch has only
-        one task instance, or Airflow reported an error. Some task instances may have been set to
-        failed before the error.
+        one task instance, or Airflow reported an error other than 401 or 403. Some task instances
+        may have been set to failed before the error.
         """
         if len(batch) == 1:
             return None

@@ -55,7 +55,8 @@ def main() -> int:
     Environment variables:
 
     - ``MLJOB_VIEW_HOSTS``: the host names under which people open the view, separated by commas.
-      Required. The view refuses requests whose Host header has another host name.
+      Required. Except for health probes, the view refuses requests whose Host header has another
+      host name.
     - ``MLJOB_VIEW_HOST``: the address to listen on. Default: 0.0.0.0.
     - ``MLJOB_VIEW_PORT``: the port. Default: 8080.
     - ``MLJOB_VIEW_CA_FILE``: the path of a file with the certificate authority of the Kubernetes

@@ -84,7 +84,8 @@ class Parameters:
         true.
 
         Raises:
-            Refusal: The value is none of true, 1, false and 0. Upper case is allowed.
+            Refusal: The value is not empty, and is none of true, 1, false and 0. Upper case is
+                allowed.
         """
         text = self._values.get(name, "false").lower()
         if text not in ("true", "1", "", "false", "0"):

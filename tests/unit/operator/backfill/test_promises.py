@@ -1,8 +1,8 @@
 """Hypothesis searches for actions that make the operator break one of the promises
 listed in :mod:`tests.simulation.machine`.
 
-The two MLJobs have the type Backfill, and usually name the same DAG. Airflow allows one backfill of
-a DAG at a time.
+The test has two MLJobs of the type Backfill. Usually both MLJobs name the same DAG. Airflow allows
+one backfill of a DAG at a time.
 """
 
 from __future__ import annotations

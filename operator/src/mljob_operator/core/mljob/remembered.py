@@ -13,10 +13,11 @@ from .attempts import ended_at
 
 
 def remember(status: MLJobStatus) -> ObservedRun:
-    """Return what a stored status contains about the run.
+    """Return an :class:`.ObservedRun` with what a stored status contains about the run of the
+    newest attempt.
 
-    The state of the run is included only if the attempt has ended. Mapped tasks are left out,
-    because the status has only the counts of their task instances.
+    The state of the run is included only if the newest attempt has ended. Mapped tasks are left
+    out, because the status has only the counts of their task instances.
     """
     source = status.status_source or StatusSource.REST
     at = status.last_event_time or LONG_AGO
