@@ -1,7 +1,7 @@
 """The loopback ports of one stack.
 
-A free port is chosen when the port is first used, and is stored in a file, so that a restarted
-component keeps its port.
+Each port has a name. When the port of a name is first requested, a free port is chosen and stored
+in a file. So a restarted component keeps its port.
 
 The ports are below the kernel's ephemeral range, because an outgoing connection could take a port
 of that range while the port's component is down.

@@ -53,7 +53,7 @@ def until_asked(jobs: MLJobs, name: str) -> Object:
 
 
 def until_read_again(installation: Installation, *, times: int) -> None:
-    """Wait until the operator has read Airflow's change feed ``times`` more times."""
+    """Wait until the operator has read the list of changed tasks from Airflow ``times`` more times."""
     goal = installation.operator.requests()["changed_tasks"] + times
     eventually(lambda: installation.operator.requests()["changed_tasks"] >= goal, f"the feed was read {times} times")
 

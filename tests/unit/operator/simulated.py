@@ -57,10 +57,11 @@ def version(world: World) -> int:
 
 
 def go_back_to(world: World, then: int, seconds: float) -> None:
-    """Let all reads from the Kubernetes API return an old state.
+    """Let all reads and watches of the Kubernetes API show an old state.
 
     Args:
-        then: The :func:`version` of the old state.
-        seconds: After how many seconds reads return the newest state again.
+        world: The simulated world.
+        then: The result of :func:`version` at the time of the old state.
+        seconds: After how many seconds reads and watches show the newest state again.
     """
     world.fall_behind(version(world) - then, seconds)

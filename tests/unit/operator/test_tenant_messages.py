@@ -36,8 +36,10 @@ def import_error(filename: str, last: str, bundle: str = "dags") -> dict[str, An
 
 
 class FakeSession:
-    """A fake session with Airflow. ``answers`` has the result or the exception of each request, by
-    the class and the operation of Airflow's client.
+    """A fake session with Airflow.
+
+    A key of ``answers`` names a request by a class and an operation of Airflow's Python client, for
+    example ``(DAGApi, "get_dag")``. The value is the result or the exception of the request.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[type, str], Any]) -> None:

@@ -82,8 +82,8 @@ class EventsWriter:
     """Writes the events of a run to a client. The response has one line of JSON for each entry, and
     may have heartbeats between the lines.
 
-    An entry is a change of the run or of a task, a report of a task, a notice to the client, or the
-    end of the response.
+    An entry is a change of the run or of a task, the progress or metrics of a task, a notice to the
+    client, or the end of the response.
 
     Args:
         key: The run.

@@ -146,8 +146,9 @@ class Reconciler:
         return self._airflows.ui_url(airflow)
 
     def request_probe(self, airflow: str) -> None:
-        """Schedule an early probe of the Airflow with this name. The probe updates the status of
-        the AirflowInstance.
+        """Schedule an early probe of the AirflowInstance called ``airflow``. The probe updates the
+        status of the AirflowInstance. For the Airflow of the operator's settings, only the
+        credentials of access rules are checked.
         """
         self._airflows.request_probe(airflow)
 

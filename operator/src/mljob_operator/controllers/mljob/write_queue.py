@@ -75,7 +75,7 @@ class WriteQueue:
 
     @property
     def is_busy(self) -> bool:
-        """Whether writes wait, because the Kubernetes API server can't keep up."""
+        """Whether at least one write waits in the queue."""
         return any(self._waiting.values())
 
     def waiting(self, priority: Priority) -> int:
@@ -87,13 +87,15 @@ class WriteQueue:
         return {priority.name.lower(): len(waiting) for priority, waiting in self._waiting.items()}
 
     def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:
-        """Return whether an MLJob has a turn, which means that the MLJob may write now. The first
-        :meth:`send` about the MLJob uses the turn and does not wait. An unused turn ends after
-        ``TURN_SECONDS``, or with :meth:`end_turn`.
+        """Return whether an MLJob has a turn, which means that the MLJob may write now. If the MLJob
+        has no turn, but need not wait for a turn, this method gives the MLJob a turn.
 
-        If the MLJob has no turn, this method puts the MLJob into the queue of ``priority``, and
-        removes the MLJob from the queue of any other priority. ``wake`` is called when the MLJob
-        gets a turn.
+        The first :meth:`send` about the MLJob uses the turn and does not wait. An unused turn ends
+        after ``TURN_SECONDS``, or with :meth:`end_turn`.
+
+        If the result is False, this method has put the MLJob into the queue of ``priority``, and
+        has removed the MLJob from the queue of any other priority. ``wake`` is called when the
+        MLJob gets a turn.
         """
         if key in self._turns:
             return True
@@ -126,8 +128,8 @@ class WriteQueue:
         self._expiry = loop.call_at(next_at, self._end_expired_turns) if next_at is not None else None
 
     def end_turn(self, key: Key) -> None:
-        """End the unused turn of an MLJob, so that the next write gets the turn. Call this method
-        after each reconciliation of an MLJob.
+        """End the turn of an MLJob if the turn is unused, so that a waiting write can be sent
+        instead. Call this method after each reconciliation of an MLJob.
         """
         if self._turns.pop(key, None) is not None:
             self._end_write()

@@ -31,8 +31,8 @@ class RunFact:
 
     Attributes:
         occurred_at: In an event: when the run entered the state, on Airflow's clock. In an answer
-            of the REST API: the same as ``observed_at``. In a stored status: the time of the last
-            event.
+            of the REST API: the same as ``observed_at``. In a stored status:
+            ``status.lastEventTime``.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock. For a stored status: ``datetime.min``, because the time is unknown.
         start: When the run started, or None if the source does not contain this time.
@@ -65,8 +65,9 @@ class RunFact:
 
 def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     """Combine two facts about a run. Return the fact whose state comes later in a run (queued,
-    running, ended), or ``old`` if neither state comes later. Times that this fact lacks are added
-    from the other fact. If ``old`` is None, return ``new``.
+    running, ended), or ``old`` if neither state comes later. In the result, each of ``start``,
+    ``end`` and ``queued_at`` comes from ``new``, or from ``old`` if ``new`` lacks this time. If
+    ``old`` is None, return ``new``.
 
     If the run was cleared between the two facts, return the fact from after the clearing unchanged.
     If the run was not cleared, a run that has ended stays ended.
@@ -233,17 +234,19 @@ class TaskFact:
 
     Attributes:
         try_number: The number of the current try, from 1; 0 before the first try.
-        certain: False for a failure that a retry may follow. The events of
-            ``kafka_event_producer``, Airflow's own producer, do not show whether a retry follows.
+        certain: False for a failure according to an event of Airflow's own producer,
+            ``kafka_event_producer``. Such an event does not show whether a retry follows. True for
+            all other facts.
         occurred_at: In an event: when the task instance entered the state, on Airflow's clock. In a
             progress report: the time of the report. In an answer of the REST API: the same as
-            ``observed_at``. In a stored status: the time of the last event.
+            ``observed_at``. In a stored status: ``status.lastEventTime``.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock. For a stored status: ``datetime.min``, because the time is unknown.
         max_tries: A failed try may be retried if the try's number is at most ``max_tries``. None
             if the source does not contain ``max_tries``. Airflow raises ``max_tries`` when the task
             is cleared.
-        confirmed: Whether the REST API has confirmed the state that an event had reported.
+        confirmed: Whether the REST API has confirmed the state that an event had reported. Also
+            true if the fact comes from a stored status.
     """
 
     task_id: str
@@ -315,8 +318,8 @@ class Snapshot:
         run: The run, or None if the request was not about the run.
         tasks: Task instances of the run.
         complete: Whether ``tasks`` has all task instances of the run.
-        final: Whether ``tasks`` is the last list of the tasks of an ended run. The last list
-            replaces all earlier states of the tasks.
+        final: Whether the run has ended, and the operator need not list its tasks again. If so, the
+            states in ``tasks`` replace all earlier states of these tasks.
     """
 
     requested_at: datetime
