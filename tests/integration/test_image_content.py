@@ -47,7 +47,7 @@ Start = Callable[..., "Container"]
 
 
 class Container:
-    """A process under the restrictions of the chart's Pod."""
+    """A process under the restrictions that the operator's chart sets for its Pods."""
 
     def __init__(self, content: Path, arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
         self._log = log
@@ -110,7 +110,7 @@ def view_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environment_of(name: str) -> dict[str, str]:
     """Return the environment variables that the chart sets in the first container of the Deployment
-    ``name``. Variables whose value comes from another object, such as a Secret, are left out.
+    ``name``. Variables with ``valueFrom`` are left out.
     """
     rendered = rendering.render(binaries.locate("helm")["helm"], merged(COMPONENTS, {"airflow": {"url": ""}}))
     container = rendered.one("Deployment", name)["spec"]["template"]["spec"]["containers"][0]

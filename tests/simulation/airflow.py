@@ -37,7 +37,7 @@ _BAD = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 
 @dataclass(frozen=True)
 class Step:
-    """An action that the scheduler or a worker can take next, such as to start a task."""
+    """An action that can happen next in the fake Airflow, such as the start of a task."""
 
     run: FakeRun
     what: str
@@ -117,7 +117,9 @@ class BusyAirflow(FakeAirflow):
         return [Step(run, what, do) for run in list(self.runs.values()) for what, do in self._steps(run)]
 
     def cancellations_go_on(self) -> None:
-        """Complete all runs of the cancellation DAG, except runs that can't start."""
+        """Complete the runs of ``CANCEL_DAG``, the DAG whose runs cancel other runs. If this DAG is
+        paused, its queued runs stay queued.
+        """
         for _ in ("it begins", "it gets a slot", "it cancels"):
             for step in self.steps():
                 if step.run.dag_id == CANCEL_DAG:

@@ -280,7 +280,8 @@ class Process:
 
 
 class World:
-    """The simulation. :meth:`look` checks the operator's promises.
+    """A simulation of operator processes, Airflows, Kafka and the Kubernetes API. :meth:`look`
+    checks the operator's promises.
 
     Attributes:
         clock: The clock of all operators.
@@ -297,8 +298,9 @@ class World:
         watch_takes: The maximum time until a watch delivers a change, in seconds. If the time is
             below ``ONE_WAY``, a change arrives before the response to the request that made the
             change.
-        late: Descriptions of runs and backfills that were created more than ``UNKNOWN_FOR`` after
-            the operator process had stopped waiting for the response.
+        late: Descriptions of runs and backfills that a late request created. A request is late if
+            Airflow executes the request more than ``UNKNOWN_FOR`` after the operator process
+            stopped waiting for the response.
     """
 
     def __init__(self) -> None:
@@ -433,8 +435,8 @@ class World:
         return [step for airflow in self.airflows.values() for step in airflow.steps()]
 
     def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
-        """Return the active runs of MLJobs and backfills, each with its Airflow. Runs of a paused
-        DAG and queued runs of a paused backfill are left out, because they can't end.
+        """Return the active runs of MLJobs and the active runs of backfills, each with its Airflow.
+        Runs of a paused DAG and queued runs of a paused backfill are left out.
         """
         return [
             (airflow, run)

@@ -269,8 +269,8 @@ class AirflowReader:
     def _by_offset(
         self, request: str, method: Callable[..., Any], field: str, max_rows: int, **query: Any
     ) -> Listing[Answer]:
-        """Read a list by offset and limit, because no supported version of Airflow has cursors for
-        this list.
+        """Read a list by offset and limit. No supported version of Airflow has cursors for the
+        lists of DAGs, import errors, assets and pools.
         """
         return _up_to(
             max_rows,

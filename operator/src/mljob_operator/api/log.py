@@ -177,8 +177,9 @@ class TaskLogWriter:
         - The response has reached its limit of bytes or time.
 
         Raises:
-            Refusal: The task does not exist, the MLJob or the Airflow was deleted, no access rule
-                lets the MLJob's namespace run the DAG, or mljob-api has an unexpected error.
+            Refusal: The task does not exist, the MLJob or its AirflowInstance was deleted, no
+                access rule lets the MLJob's namespace run the DAG, or mljob-api has an unexpected
+                error.
             OperatorError: Airflow fails before the response has begun, or has failed for 120
                 seconds (``readings.PATIENCE`` and ``try_log.PATIENCE``).
         """

@@ -1,4 +1,6 @@
-"""Metric curves from statuses, for runs whose history mljob-api can't provide."""
+"""Metrics that the web view collects from the successive statuses of an MLJob. The view draws
+curves from these metrics if mljob-api can't send the history of the MLJob's run.
+"""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ class Logins:
         """Read the Secrets of the credentials, and return the login.
 
         Raises:
-            ReferenceMissing: A Secret can't be read, lacks the label for Airflow's credentials, or
-                lacks a key.
+            ReferenceMissing: A Secret does not exist, lacks the label for Airflow's credentials, or
+                lacks a key that the credentials name. Or the API server refuses the request.
             InvalidCredentials: The token or the headers can't be sent in an HTTP request. Or the
                 credentials name a token file, but there is no folder of token files.
             StoreError: The Kubernetes API fails.

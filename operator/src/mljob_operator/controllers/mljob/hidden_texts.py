@@ -15,14 +15,16 @@ from ...ports import JobStore
 
 
 async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, reads_secrets: bool) -> set[str]:
-    """Return the texts in a run's conf that may be from a Secret.
+    """Return the texts that may be from a Secret. The texts are from the conf of a run and, if
+    ``reads_secrets`` is true, from the current Secrets.
 
     The function reads the ConfigMaps and the outputs of other MLJobs that ``spec.confFrom`` names,
-    and merges their current values with ``spec.conf``. A top-level key of the run's conf is public
-    if the merged conf has the same value for this key. The result has all strings and numbers in
-    the values of the other keys, as texts. If ``reads_secrets`` is true, the result also has all
-    current values of the Secrets that ``spec.confFrom`` names, and each string and number in the
-    JSON of their ``.json`` keys.
+    and merges their current values with ``spec.conf``. Outputs are ignored if their run is not in
+    the MLJob's ``status.upstreams``. A top-level key of the run's conf is public if the merged conf
+    has the same value for this key. The result has all strings and numbers in the values of the
+    other keys, as texts. If ``reads_secrets`` is true, the result also has all current values of
+    the Secrets that ``spec.confFrom`` names, and each string and number in the JSON of their
+    ``.json`` keys.
 
     Args:
         jobs: Reads the objects of ``spec.confFrom``.

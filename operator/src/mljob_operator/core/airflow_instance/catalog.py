@@ -150,7 +150,8 @@ class AirflowCatalog:
         Args:
             airflow: The name of the Airflow.
             dag_id: The DAG of the MLJob.
-            active: Whether the MLJob has, or may have, a run in this Airflow.
+            active: Whether the MLJob's run in this Airflow counts as active now. A run also counts
+                as active while the result of its submission is not known yet.
         """
         index = self.rule(airflow, dag_id)
         priority = self.access(airflow)[index].priority if index is not None else 0
@@ -171,10 +172,10 @@ def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker 
 
 
 def find_refusal(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """Return the reason why the MLJob's namespace has no access to a DAG in an Airflow, or None if
-    the namespace has access. With access, the namespace may run the DAG and read its runs. An
-    AirflowInstance that does not exist or is invalid, and an access rule that is not known yet, are
-    reasons too.
+    """Return a :class:`Blocker`, which says why the MLJob's namespace has no access to a DAG in an
+    Airflow. Return None if the namespace has access. With access, the namespace may run the DAG and
+    read its runs. An AirflowInstance that does not exist or is invalid, and an access rule that is
+    not known yet, are reasons too.
 
     Unlike :func:`find_blocker`, this function ignores limits on active runs, the credentials of
     access rules, whether the Airflow is ready, and whether the AirflowInstance is being deleted.
