@@ -5,8 +5,8 @@ stop processes that don't belong to the stack.
 The record of a process is a file with the process id and the start time that the kernel reports.
 The start time is needed, because later another process may get the same id. The main process of
 each component is the leader of a session. To stop a component, devstack stops all processes in this
-session. Devstack finds processes that have left the session by the environment variable
-`MLJOB_DEVSTACK_COMPONENT`, and stops these processes too.
+session. Devstack also stops processes of the component that have left the session. The environment
+variable `MLJOB_DEVSTACK_COMPONENT` shows which component a process belongs to.
 """
 
 from __future__ import annotations

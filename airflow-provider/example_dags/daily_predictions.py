@@ -1,11 +1,12 @@
-"""Predict the digits in the images of each day with a trained model. The DAG runs daily, and is for
-MLJobs of type Backfill.
+"""Predict the digits in the images of a day with a trained model. The DAG is for MLJobs of type
+Backfill. A backfill has a run for each day.
 
-To repeat the predictions with a newer model, run a backfill that sets the param ``model_version``.
-Earlier predictions of a day are kept as older versions.
+To repeat the predictions with another version of the model, run a backfill with
+``reprocessBehavior: Completed`` and the param ``model_version``. Earlier predictions of a day are
+kept as older versions.
 
 The images are made from scikit-learn's images of digits. The same day and the same ``rows`` give
-the same images. The schedule ended in January 2026, so Airflow starts no run by itself.
+the same images. The daily schedule ended in January 2026, so Airflow starts no run by itself.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ def measured(what: str) -> Iterator[None]:
 
 
 def pair(installation: NewInstallation, name: str) -> tuple[Installation, OperatorProcess]:
-    """Start an operator, and then a second replica of this operator. Return the Installation of the
-    operator, which is the leader, and the process of the second replica.
+    """Start an operator, and then a second replica of this operator. Return the Installation and
+    the process of the second replica. The leader is the first replica, ``Installation.operator``.
     """
     made = installation(name)
     standby = made.operator.replica().start()

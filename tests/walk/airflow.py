@@ -1,5 +1,5 @@
-"""The simulated Airflow of a walk: a test that edits objects, and rolls the edits back. The name of
-most DAGs says what happens to the DAG's runs: the runs of ``fails`` fail.
+"""The simulated Airflow of a walk. A walk is a test that edits Kubernetes objects, and rolls the
+edits back. The name of most DAGs says what happens to the DAG's runs: the runs of ``fails`` fail.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class Operator:
 
     async def stop(self) -> None:
         """Call :meth:`settle`, wait until the readers of Kafka topics and change feeds have ended,
-        and close the connections.
+        and close the connections to the Airflows and to the Kubernetes API.
 
         This method may be called in any state. Further calls have no effect.
         """
@@ -156,11 +156,12 @@ class Operator:
         )
 
     async def _list_all(self) -> None:
-        """List all AirflowInstances, namespaces and MLJobs.
+        """List all MLJobs, and also all AirflowInstances and namespaces if the operator manages
+        AirflowInstances.
 
         All MLJobs must be listed before events are read. Otherwise the operator would drop the
-        events of backfills whose MLJobs are not listed yet, and would request the MLJob of each
-        other event from the Kubernetes API.
+        events of backfills whose MLJobs are not listed yet. For an event of any other MLJob that is
+        not listed yet, the operator would request the MLJob from the Kubernetes API.
         """
         if self._settings.airflow_instances:
             for instance in await _until_answered(self._instance_objects.list, "AirflowInstances"):

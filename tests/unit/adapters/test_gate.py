@@ -34,7 +34,9 @@ CHANGES: dict[str, Callable[[Airflow], Awaitable[Any]]] = {
 
 @pytest.fixture
 def follower(server: ScriptedAirflow) -> Airflow:
-    """The adapter of a process that is not the leader. The adapter refuses all changes."""
+    """The Airflow client of a process that is not the leader. The client's methods that change
+    something in Airflow raise NotLeading.
+    """
     login, _ = logins.split({}, user="mljob", password="right")
     return Airflow("prod", server.url, SilentMeter(), login, prefix="mljob", cancel_dag_id=CANCEL_DAG)
 

@@ -16,7 +16,8 @@ NOTES_ITS_START_AND_SLEEPS = "import os, time; open('starts', 'a').write(f'{os.g
 
 
 class Restarted:
-    """A process of :mod:`devstack.restarting`.
+    """A process that runs :mod:`devstack.restarting`. This module starts a program, and starts the
+    program again when the program ends.
 
     Args:
         directory: The working directory. At each start, the program adds its process id to the

@@ -32,12 +32,12 @@ _WITH_FILES = ":0"
 
 
 def jobs(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of the namespace's MLJobs."""
+    """Return the names of the MLJobs in the namespace that the command uses."""
     return _matching(incomplete, _names_in_jobs(context, lambda job: [job.name]))
 
 
 def dags(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the DAG ids of the namespace's MLJobs."""
+    """Return the DAG ids of the MLJobs in the namespace that the command uses."""
     return _matching(incomplete, _names_in_jobs(context, lambda job: [job.dag_id]))
 
 
@@ -77,14 +77,14 @@ def namespaces(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def phases(incomplete: str) -> list[str]:
-    """Return the phases of MLJobs."""
+    """Return all values of :class:`Phase` that begin with ``incomplete``."""
     from mljob_contract.mljob import Phase
 
     return _matching(incomplete, Phase)
 
 
 def types(incomplete: str) -> list[str]:
-    """Return the types of MLJobs, such as Training."""
+    """Return all values of :class:`JobType` that begin with ``incomplete``."""
     from mljob_contract.job_type import JobType
 
     return _matching(incomplete, JobType)
@@ -100,7 +100,9 @@ def main() -> None:
 
 
 def answer(words: list[str], incomplete: str) -> list[str]:
-    """Return the lines for kubectl: at most ``MAX_CANDIDATES`` candidates, and the directive."""
+    """Return the lines for kubectl: a line for each candidate, and a last line that says whether
+    the shell may complete file names. There are at most ``MAX_CANDIDATES`` candidates.
+    """
     from typer._click.shell_completion import CompletionItem, ShellComplete
     from typer.main import get_command
 

@@ -3,8 +3,8 @@ task's earlier runs. The wait is the time for which a ready task waits for a slo
 
 A task exceeds the baseline in one of two ways:
 
-- a shift: two of the last three runs, including the newest, are above ``max(median * exp(3 *
-  spread), 1.25 * 95% quantile)``;
+- a shift: the newest run, and at least one of the two runs before it, are above ``max(median *
+  exp(3 * spread), 1.25 * 95% quantile)``;
 - a hang: the newest run is above ``max(median * exp(6 * spread), 1.5 * longest)``.
 
 The baseline uses:
@@ -68,8 +68,8 @@ class Baseline:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Baseline:
-        """Return the :class:`Baseline` of earlier durations or waits, in seconds. ``values`` can't
-        be empty.
+        """Return the :class:`Baseline` of earlier durations or waits, in seconds. ``values``
+        must not be empty.
         """
         logs = sorted(math.log(max(value, MIN_SECONDS)) for value in values)
         centre = quantile(logs, 0.5)
