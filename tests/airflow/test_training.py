@@ -1,5 +1,5 @@
-"""The example DAGs ``generate_dataset``, ``enrich_dataset`` and ``select_model``. They make a
-dataset, add features to the dataset, and train a model, in this order.
+"""The example DAGs: ``generate_dataset`` makes a dataset, ``enrich_dataset`` adds features to a
+dataset, and ``select_model`` compares models and publishes the best model.
 """
 
 from __future__ import annotations

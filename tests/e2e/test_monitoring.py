@@ -127,8 +127,9 @@ def slack() -> Iterator[SlackServer]:
 
 @pytest.fixture(scope="module")
 def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterator[Monitoring]:
-    """Unpauses the monitoring DAGs, and sets the thresholds of mljob_monitor: a run or task that
-    has waited for 6 s is a problem.
+    """Unpauses the monitoring DAGs, and sets two thresholds of the DAG ``mljob_monitor``: a run or
+    a task is stuck if it is queued for 6 s, and a finding is resolved as soon as a report lacks the
+    finding.
     """
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=1)]).values()

@@ -1,5 +1,5 @@
-"""An MLJob ends with the same status, whether its events come from the provider's callbacks, from
-Airflow's own producer or from both.
+"""An MLJob ends with the same status, whether its events come from the callbacks of
+``mljob_airflow``, from Airflow's own producer (``[kafka_event_producer]``) or from both.
 
 Recorded runs are played again through a real topic and a real Kubernetes API.
 """

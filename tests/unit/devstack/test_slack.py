@@ -1,4 +1,4 @@
-"""The devstack shows Slack messages as text on a terminal."""
+"""The development stack shows Slack messages as text on a terminal."""
 
 from __future__ import annotations
 

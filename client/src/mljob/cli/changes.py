@@ -63,8 +63,8 @@ def retry(
 def cancel(session: Session, names: Names = None, selector: Selector = None, yes: Yes = False) -> int:
     """Cancel MLJobs for good. The runs end, and the MLJobs are not deleted.
 
-    To stop a run now and run the MLJob again later, use suspend. On a terminal, the command asks
-    for a confirmation first.
+    On a terminal, the command asks for a confirmation first. To stop a run now and run the MLJob
+    again later, use suspend.
     """
     jobs = session.jobs(names, selector)
     open_jobs = [job for job in jobs if _is_open(job)]

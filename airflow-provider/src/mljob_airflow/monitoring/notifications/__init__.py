@@ -1,5 +1,5 @@
-"""Sends Slack messages about the findings of the monitoring DAGs. Each message goes to one owner of
-DAGs with findings, or to the people who run the platform.
+"""Sends Slack messages about the findings of the monitoring DAGs. Each message is for one owner of
+DAGs, or for the people who run the platform.
 
 - :mod:`.state` remembers the findings that each owner was notified of, and decides which
   notifications to send.

@@ -50,7 +50,7 @@ class RunCanceller:
         session: The session with the Airflow.
         runs: Reads and submits dag runs of the Airflow.
         structure: Reads the tasks of the Airflow's DAGs.
-        dag_id: The id of the cancellation DAG. Each run of this DAG ends one run of another DAG.
+        dag_id: The id of the cancellation DAG, whose runs end runs of other DAGs.
     """
 
     def __init__(self, session: Session, runs: RunRequests, structure: Structure, *, dag_id: str) -> None:
@@ -106,9 +106,10 @@ class RunCanceller:
         """End a run through the REST API: first set the run's unfinished task instances to failed,
         then set the run to failed.
 
-        After ``ONE_BY_ONE_SECONDS``, or if task instances can't be set to failed, the run is set to
-        failed at once. Airflow then ends the remaining task instances together with the run. A run
-        that does not exist causes no error.
+        This method stops setting task instances to failed after ``ONE_BY_ONE_SECONDS`` (10
+        seconds), or when a request to set task instances to failed gets an error. Then this method
+        sets the run to failed, and Airflow ends the remaining task instances together with the run.
+        A run that does not exist causes no error.
         """
         deadline = time.monotonic() + ONE_BY_ONE_SECONDS
         groups = self._unfinished(dag_id, run_id)

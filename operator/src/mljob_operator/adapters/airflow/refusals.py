@@ -2,9 +2,9 @@
 the kind of the refusal, the remedy.
 
 Tenants read the messages in an MLJob's status. So a message names only the file of the MLJob's own
-DAG. Other broken files may belong to other teams.
+DAG, because other files may belong to other teams.
 
-The status 409 is not explained here, because the callers interpret it.
+An answer with the HTTP status 409 is not explained here, because the callers interpret the answer.
 """
 
 from __future__ import annotations
@@ -137,8 +137,9 @@ class Refusals:
 
 
 def _is_of(error: Row, dag_id: str, dag: Row | None) -> bool:
-    """Return whether an import error is about the file of the DAG ``dag_id``. If Airflow does not
-    know the DAG, ``dag`` is None. The file's name without its suffix must then be the DAG's id.
+    """Return whether an import error is about the file of the DAG ``dag_id``. ``dag`` is Airflow's
+    answer about this DAG, or None if Airflow does not know the DAG. If ``dag`` is None, return
+    whether the name of the import error's file, without its suffix, is ``dag_id``.
     """
     file, bundle = error.text("filename", MAX_PATH), error.text_or_none("bundle_name")
     if dag is None:

@@ -110,7 +110,7 @@ class ActionContext:
         Args:
             job: The version of the MLJob in the answer to the write.
             sent_at: When the request was sent, in seconds of the event loop's clock.
-            transient: The transient state after the action.
+            transient: The :class:`.TransientState` after the action.
         """
         return replace(self._tracked, job=job, transient=transient, confirmed_at=sent_at)
 
@@ -127,9 +127,9 @@ class ActionContext:
         return replace(self._tracked, observed_run=observed_run, transient=transient, outputs=None)
 
     async def confirm(self) -> None:
-        """Check that the Kubernetes API has no later version of the MLJob. Actions call this method
-        before they change something in Airflow. For ``LATEST_FOR`` seconds after a successful check
-        or a write of the status, the method does not check again.
+        """Check that the Kubernetes API has no later version of the MLJob than :attr:`job`. Actions
+        call this method before they change something in Airflow. For ``LATEST_FOR`` (2 seconds)
+        after a successful check or a write of the status, the method does not check again.
 
         Raises:
             Conflict: A later version exists.
@@ -167,7 +167,9 @@ class Actions(Protocol):
         ...
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
-        """Clear the failed tasks of the run, or create a backfill that repeats the failed runs."""
+        """Clear the failed tasks of the run, or create a backfill that repeats the failed runs of
+        the previous attempt's backfill.
+        """
         ...
 
     async def look_up(self, context: ActionContext) -> TrackedJob:

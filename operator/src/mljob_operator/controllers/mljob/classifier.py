@@ -96,10 +96,10 @@ class Classifier:
         self._admission.reserve(state.job.key, active_reservation(state), _created(state.job))
 
     def admitted(self) -> list[Key]:
-        """Admit waiting MLJobs as far as the limits allow. Return the MLJobs that were admitted
-        since the last call of this method and that the caller has to wake. If :meth:`admit` has
-        admitted the MLJob that it was called for, this MLJob is left out, because its worker is
-        awake.
+        """Admit waiting MLJobs as far as the limits allow. Return these MLJobs, and the MLJobs that
+        :meth:`admit` has admitted since the previous call of this method. The caller has to wake
+        the workers of all these MLJobs. If :meth:`admit` was called for an MLJob and has admitted
+        this same MLJob, the MLJob is left out, because its worker is awake.
         """
         for airflow in self._admission.airflows_with_waiting():
             self._admit(airflow)

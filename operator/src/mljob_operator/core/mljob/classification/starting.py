@@ -63,8 +63,8 @@ class Start:
         cancellation: Cancellation,
         presence: Presence,
     ) -> Start | None:
-        """Return the start of the next run. Return None if the MLJob neither starts a run now nor
-        waits to start a run.
+        """Return the :class:`Start` of the next run. Return None if the MLJob neither starts a run
+        now nor waits to start a run.
         """
         job = inputs.job
         if job.deleting or cancellation.reason is not None or current.active:
@@ -130,10 +130,12 @@ def _blocker(inputs: Inputs, attempt: Attempt, needed: Dependencies) -> Blocker 
 
 
 def _takes_outputs(inputs: Inputs, current: CurrentAttempt, change: SpecChange, *, superseded: bool) -> bool:
-    """Return whether the conf of the next run takes the current outputs of other MLJobs. Two kinds
-    of attempts keep an earlier conf instead:
+    """Return whether the conf of the next run takes the current outputs of other MLJobs. Three
+    kinds of attempts keep an earlier conf instead:
 
-    - an attempt that clears tasks of a run, unless Airflow has lost the conf;
+    - an attempt that clears the failed tasks of a run;
+    - an attempt that repeats the failed runs of a backfill, unless Airflow no longer has this
+      backfill and its conf;
     - any attempt after a change of the spec that runPolicy Once has refused.
     """
     if inputs.transient.conf_lost:
