@@ -98,8 +98,8 @@ class Result:
 
 
 def measure(runs: int = RUNS) -> Result:
-    """Run each program, and the shorter program with which it is compared, ``runs`` times. Compute
-    the :class:`Result`.
+    """Run each program and its floor ``runs`` times, and return the CPU times as a
+    :class:`Result`. The floor is a minimal program that does not use the client.
     """
     client: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     floor: dict[str, list[float]] = {name: [] for name in PROGRAMS}

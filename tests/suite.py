@@ -1,10 +1,11 @@
 """Runs all tests and checks with ``python -m tests.suite all``, or the fast tests and checks with
 ``python -m tests.suite fast``.
 
-A lane is a list of parts that run one after the other. All lanes run at the same time.
+A part is a group of commands, such as the linters or one run of pytest. A lane is a list of parts
+that run one after the other. All lanes run at the same time.
 
-``pyproject.toml`` has a budget for each part, in seconds on two cores. The report at the end marks
-a part that exceeds its budget, but such a part doesn't fail.
+``pyproject.toml`` has a budget for each part, in seconds on a machine with two cores. The report at
+the end marks a part that exceeds its budget. An exceeded budget is no failure.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ four workers would wait for the two cores.
 
 @dataclass(frozen=True)
 class Part:
-    """Commands that run one after the other, even after a command has failed.
+    """Commands that run one after the other. If a command fails, the next commands still run.
 
     Attributes:
         niceness: The nice value of the part's processes. A lower value is a higher priority.

@@ -136,8 +136,9 @@ class MLJobCluster(LoopbackServer):
             self._changed.notify_all()
 
     def compact(self) -> None:
-        """Forget all changes so far, as a compaction of etcd does. A watch from an earlier resource
-        version, and a list that continues an earlier page, then get a 410.
+        """Forget all changes so far, as a compaction of etcd does. Then a watch from an earlier
+        resource version gets a 410. So does a request for the next page of a list that has an
+        earlier resource version.
         """
         with self._changed:
             self._oldest = self._version

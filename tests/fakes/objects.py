@@ -52,8 +52,8 @@ class StoredObjects(Generic[K]):
         self._touch(body)
 
     def _delete(self, key: K, at: str) -> bool:
-        """Delete an object. If the object has a finalizer, only set its ``deletionTimestamp`` to
-        ``at``. Return whether the object still exists.
+        """Delete an object. If the object has a finalizer, set its ``deletionTimestamp`` to ``at``
+        instead. Return whether the object still exists.
         """
         body = self.objects[key]
         if not body["metadata"].get("finalizers"):

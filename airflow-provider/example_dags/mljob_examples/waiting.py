@@ -37,7 +37,7 @@ class DatasetParams(BaseModel):
     wait_seconds: float = Field(300, ge=0, description="Seconds to wait for the dataset.")
 
     def wanted(self) -> Wanted:
-        """Return the dataset to wait for."""
+        """Return the name and the version of the dataset to wait for, as a :class:`Wanted`."""
         made_by = f"run generate_dataset with conf dataset={self.dataset!r} first"
         if self.dataset.endswith(artifacts.ENRICHED):
             made_by = f"run enrich_dataset with conf dataset={self.dataset.removesuffix(artifacts.ENRICHED)!r} first"
@@ -52,7 +52,7 @@ class ModelParams(BaseModel):
     wait_seconds: float = Field(600, ge=0, description="Seconds to wait for the model.")
 
     def wanted(self) -> Wanted:
-        """Return the model to wait for."""
+        """Return the name and the version of the model to wait for, as a :class:`Wanted`."""
         made_by = f"run select_model or train_model with conf model_id={self.model_id!r} first"
         return Wanted("models", self.model_id, self.model_version, made_by)
 

@@ -67,9 +67,10 @@ class TestOneRun:
 
 class TestEndThatTheOtherWrites:
     def end_backfill(self, world: World, retry: str) -> int:
-        """Create an MLJob with a backfill. Then cut the connection between Airflow and the operator
-        process that has submitted the backfill. Request the retry ``retry``, and let the backfill
-        succeed. Return the index of the process without a connection in ``world.processes``.
+        """Create an MLJob with a backfill. One operator process submits the backfill. Cut the
+        connection between this process and Airflow. Then request a retry, with ``retry`` as the
+        value of the annotation, and let the backfill succeed. Return the index in
+        ``world.processes`` of the process whose connection was cut.
         """
         day = "2025-12-02T00:00:00Z"
         apply(world, dagId="days", type="Backfill", backfill={"from": day, "to": day})

@@ -93,7 +93,8 @@ class HistoryBatch(Generic[T]):
         items: The items that the function ``convert`` of :meth:`RunHistory.read` has returned. The
             items of one partition are in the order of their offsets.
         positions: The offset of the next message, by partition number.
-        caught_up: Whether the reader has reached the end of each partition at least once.
+        caught_up: Whether the reader has reached, at least once, the end of each partition that
+            the reader reads.
     """
 
     items: Sequence[T]
@@ -112,8 +113,9 @@ class RunHistory(Protocol):
         ...
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Wait for messages for at most half a second, and return the items that ``convert`` makes
-        from the messages. ``convert`` runs in another thread.
+        """Wait for messages for at most half a second. Return a :class:`HistoryBatch` with the
+        items that ``convert`` makes from the messages of the run. ``convert`` runs in another
+        thread.
 
         Raises:
             KafkaUnavailable: The brokers don't answer or report an error, or this reader was
@@ -130,7 +132,7 @@ class History(Protocol):
     """Opens readers of the events of single runs."""
 
     async def open(self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None) -> RunHistory:
-        """Return a new reader of the messages with a key.
+        """Return a new :class:`RunHistory`, which reads the messages that have the key ``key``.
 
         Args:
             topic: The topic.

@@ -111,8 +111,8 @@ class Meter(RequestMeter, Protocol):
 
     def write_lag(self, seconds: float) -> None:
         """Record the seconds from the time at which an MLJob's worker was woken, for example by an
-        event, until the worker has stored a status. If the worker was woken several times, the
-        first time counts.
+        event, until the worker has stored a status. If the worker was woken several times for
+        this status, the first time counts.
         """
         ...
 
@@ -186,7 +186,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def in_flight(self, messages: int) -> None:
-        """Record the number of Kafka messages that the operator has read, but has neither stored in
-        a status nor dropped.
+        """Record the number of Kafka messages that were read, but can't be committed yet. A message
+        can be committed when this message and all earlier messages of its partition are in a stored
+        status or were dropped.
         """
         ...

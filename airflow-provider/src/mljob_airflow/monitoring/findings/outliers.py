@@ -70,8 +70,9 @@ def outlier_findings(
         links: Makes URLs of Airflow's UI.
         slow_seconds: Shorter durations are never a finding.
         wait_seconds: Shorter waits are never a finding.
-        min_history: The minimum number of earlier runs for a comparison.
-        since: There is no finding if the task's newest instance ended before this time.
+        min_history: The minimum number of earlier durations or waits for a comparison. The
+            newest three do not count.
+        since: There is no finding about an instance that ended before this time.
         now: The current time.
     """
     found = []

@@ -67,8 +67,8 @@ class LiveJob:
         """Return the current HTML of the page as a :class:`.Shown`.
 
         Raises:
-            MLJobError: The MLJob does not exist, can't be read, or does not fit this version's
-                model.
+            MLJobError: The MLJob does not exist, can't be read, or does not fit the client's model
+                of an MLJob.
         """
         now = datetime.now(UTC)
         page, tail = await self.page(now)
@@ -101,8 +101,8 @@ class LiveJob:
         failure. There are no lines if no task has failed, or if the log has not been read.
 
         Raises:
-            MLJobError: The MLJob does not exist, can't be read, or does not fit this version's
-                model.
+            MLJobError: The MLJob does not exist, can't be read, or does not fit the client's model
+                of an MLJob.
         """
         job = await self.job()
         given = JobInput(job=job, now=now)

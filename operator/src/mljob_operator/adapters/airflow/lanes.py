@@ -65,20 +65,21 @@ connection, so no thread waits for another lane's connection.
 
 
 class Run(Protocol):
-    """The type of a function that calls synchronous functions in the threads of a lane."""
+    """The type of an asynchronous function that calls a synchronous function in another thread."""
 
     def __call__(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """Return the result of ``function(*args)``. The function runs in a thread of the lane for
-        ``work``, or during a cancellation in a thread of the lane of cancellations. ``operation``
-        is the operation's name in metrics.
+        """Call ``function(*args)`` in one of the threads for ``work``, and return the result. The
+        requests of a cancellation have threads of their own, whatever their ``work`` is.
+        ``operation`` is the operation's name in metrics.
         """
         ...
 
 
 class Circuit:
-    """The circuit breaker of a lane. After ``FAILURES`` (5) failed requests in a row, the circuit
-    breaker allows only one request at a time, with growing pauses between the requests. A request
-    has failed if its error means that Airflow is unavailable, for example a timeout or a 503.
+    """The circuit breaker for one kind of request to one Airflow. After ``FAILURES`` (5) failed
+    requests in a row, the circuit breaker allows only one request at a time, with growing pauses
+    between the requests, until Airflow answers. A request has failed if its error means that
+    Airflow is unavailable, for example a timeout or a 503.
 
     Args:
         clock: A monotonic clock, in seconds.

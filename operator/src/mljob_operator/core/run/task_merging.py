@@ -27,8 +27,8 @@ _Timed = TypeVar("_Timed", Report, Failure)
 
 def merge_event(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
     """Combine what is known of a task instance with a new event. The result has the later of the
-    two states. States are ordered by try, then by the rank of the state within the try, and then by
-    time (see :attr:`.TaskFact.order`).
+    two states. States are ordered by try, then by their usual order within a try, such as queued
+    before running, and then by time (see :attr:`.TaskFact.order`).
 
     Args:
         old: What is known of the task instance.
@@ -111,8 +111,9 @@ def _without_contradicted(details: Details, rest: TaskFact) -> Details:
 
 
 def is_recent(fact: TaskFact, requested_at: datetime) -> bool:
-    """Return whether a fact comes from an event that an answer of the REST API may not include yet.
-    The answer was requested at ``requested_at``.
+    """Return whether ``fact`` comes from an event that was observed after ``requested_at``, or less
+    than ``GRACE`` (3 seconds) before ``requested_at``. The answer to a request that was sent to the
+    REST API at ``requested_at`` possibly lacks this event.
     """
     return fact.source is StatusSource.KAFKA and fact.observed_at + GRACE > requested_at
 

@@ -36,6 +36,8 @@ def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> t
         return s, outputs
     stored_texts = frozenset() if redaction.complete else _stored_texts(s.job.status)
     observed_run = _observed_run(s.observed_run, partial(_redact, redaction=redaction, stored_texts=stored_texts))
+    # An earlier process may have built the conf of the run. Then this process may not know all
+    # texts from Secrets in the conf.
     transient = _transient(s.transient, redaction.untrusted if _has_run(s) else redaction.text)
     if transient.unknown_params is not None:
         # This process has built the conf, so it knows all texts from Secrets in it.
@@ -56,9 +58,7 @@ def may_quote(s: State) -> bool:
 
 
 def _has_run(s: State) -> bool:
-    """Return whether the attempt has a run. The conf of a run may have texts from Secrets that this
-    process does not know, if an earlier process has built the conf.
-    """
+    """Return whether the MLJob's current attempt has a run."""
     return s.current.submitted or s.current.by_clearing
 
 

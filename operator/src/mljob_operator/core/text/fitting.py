@@ -1,9 +1,9 @@
-"""Reads the spec and the status of objects from the Kubernetes API server, field by field. A field
-that doesn't fit the model is left out and reported.
+"""Reads the spec and the status of objects from the Kubernetes API server into Pydantic models. A
+field that doesn't fit the Pydantic model is left out and reported.
 
-An object may not fit the model if it was stored under an older or a hand-edited CRD, or if a field
-exceeds a limit that a CRD can't express. Even then, the operator must be able to complete the
-deletion of the object, and to report the state of an MLJob's run.
+Such fields occur if an object was stored under an older or a hand-edited CRD, or if a field exceeds
+a limit that a CRD can't express. Even then, the operator must be able to complete the deletion of
+the object, and to report the state of an MLJob's run.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ MAX_SHOWN = 80
 def fitting(
     model: type[M], value: object, path: str, *, bounds: Mapping[str, Bounds], placeholders: Mapping[str, Any]
 ) -> tuple[M, tuple[str, ...]]:
-    """Read a spec or status into a model, and leave out the fields that don't fit the model.
+    """Read a spec or status into a Pydantic model, and leave out the fields that don't fit.
 
     Args:
-        model: The model of a spec or of a status.
+        model: The Pydantic class for the spec or status.
         value: The spec or status, as the Kubernetes API server sent it.
         path: ``spec`` or ``status``, for messages.
         bounds: The limits of each field that may hold any JSON, by the name of the field.
