@@ -16,8 +16,8 @@ these steps:
   sets a teardown task to failed if the task does not end in time. Mode ``immediate`` sets teardown
   tasks to failed like all other tasks.
 
-The worker of a running task instance notices the state failed at the next heartbeat, by default at
-most five seconds later. The worker then stops the task's process.
+The worker of a running task instance notices the state ``failed`` at the next heartbeat, by default
+at most five seconds later. The worker then stops the task's process.
 """
 
 from __future__ import annotations

@@ -197,8 +197,8 @@ def collect_bottlenecks(airflow: Airflow, thresholds: Thresholds, context: Repor
     """Make the report of the monitoring DAG ``mljob_monitor_bottlenecks``.
 
     The report has findings about full pools, too few workers, and tasks with many retries. The
-    tables show the slowest tasks, the use of the pools, and the tasks with the most retries. The
-    charts show the occupied slots of the pools over time.
+    tables show the tasks that took the most time in total, the use of the pools, and the tasks with
+    the most retries. The charts show the occupied slots of the pools over time.
     """
     collected = _Collection(airflow, thresholds, context)
     window = bottlenecks.window_of(context.now, thresholds.bottleneck_hours)

@@ -57,9 +57,8 @@ def publish_outputs(**outputs: Any) -> None:
     Outside of an Airflow task, the function publishes nothing.
 
     The function never raises an exception. Outputs that can't be published are left out.
-    ``.status.outputsOmitted`` has at most 32 of their names, and the task's log has warnings about
-    them. After 50 different warnings, the log has only messages of the level DEBUG about further
-    outputs. These outputs can't be published:
+    ``.status.outputsOmitted`` has at most 32 of their names. The task's log has at most 50 warnings
+    about them. Further messages about them have the level DEBUG. These outputs can't be published:
 
     - a value that can't become JSON, such as a NumPy array with several elements;
     - a value that contains NaN, an infinity or an integer outside of the range of int64;

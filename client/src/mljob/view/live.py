@@ -39,7 +39,9 @@ class Shown:
         rows: The id and the HTML of each row of the page's list, in the order of the list.
         phases: The name and the phase of each MLJob on the page, by a unique key. A screen reader
             announces changes of the phase.
-        again_after: The seconds after which the HTML changes even if no source changes, or None.
+        again_after: The seconds after which the HTML changes even if the page's data stays the
+            same, for example because the bars of running tasks grow. None if the HTML changes only
+            with the data.
     """
 
     title: str
@@ -63,7 +65,9 @@ class LivePage(Protocol):
 
     @property
     def sources(self) -> Sequence[Source]:
-        """The sources that the page reads. A change of a source may change the HTML."""
+        """The sources of the page's data, such as the watch of an MLJob. A change of a source may
+        change the HTML.
+        """
         ...
 
     async def show(self) -> Shown:

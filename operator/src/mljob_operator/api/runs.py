@@ -134,10 +134,10 @@ class Runs:
         """Return a :class:`Redaction`, which hides secret values in texts that the run's tasks
         wrote.
 
-        If the run was started with the MLJob's current spec and this spec names no Secret, nothing
-        is hidden. Otherwise, the present values of ``spec.conf``, the ConfigMaps and the outputs of
-        other MLJobs are merged. A value of the run's conf is hidden unless its key has the same
-        value in this merge.
+        If the run id proves that the run was started with the MLJob's current spec, and this spec
+        names no Secret, nothing is hidden. Otherwise, ``spec.conf`` is merged with the current
+        values of the ConfigMaps and of other MLJobs' outputs that ``spec.confFrom`` names. A value
+        of the run's conf is hidden unless its key has the same value in the merged conf.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, Airflow does not have the run,

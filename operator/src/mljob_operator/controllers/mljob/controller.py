@@ -251,8 +251,9 @@ class MLJobController:
     def observe_run(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
         """Pass Airflow's answer about a run to the worker of the run's MLJob.
 
-        If the MLJob has no worker, a new worker checks whether the run belongs to the MLJob. Each
-        run is checked once, and again if Airflow has queued the run again.
+        If the MLJob has no worker, a new worker checks whether the run belongs to the MLJob. The
+        operator remembers the 10,000 runs that were checked last. A remembered run is checked again
+        only if Airflow has queued this run again.
 
         Args:
             key: The MLJob that the run id names.
@@ -289,8 +290,8 @@ class MLJobController:
             self.workers.wake(key)
 
     def wake_waiting(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
-        """Wake the MLJobs that wait for Airflows, access rules, logins or limits. The MLJobs are
-        woken in the background, and don't wait for the end of a backoff.
+        """Wake the MLJobs that wait for a change of Airflows, access rules, credentials for Airflow
+        or limits. The MLJobs are woken in the background, and don't wait for the end of a backoff.
 
         Args:
             namespace: Only the MLJobs of this namespace are woken. None means all namespaces.
@@ -299,10 +300,10 @@ class MLJobController:
         self._waiting.wake(Change(namespace, airflow))
 
     def early_pass(self, airflow: str) -> asyncio.Event:
-        """Return an :class:`asyncio.Event` for an Airflow. A caller sets the
-        :class:`asyncio.Event`, so that the operator soon reads the Airflow's change feed instead of
-        waiting for the next regular read. The change feed is the REST API's list of changed runs
-        and task instances.
+        """Return the :class:`asyncio.Event` of an Airflow. When this :class:`asyncio.Event` is set,
+        the operator soon reads the Airflow's change feed, and does not wait for the time of the
+        next regular read. The change feed is the REST API's list of changed runs and task
+        instances.
         """
         return self._early_passes[airflow]
 
@@ -361,8 +362,7 @@ class MLJobController:
     def _runs_vanished(self, airflow: str) -> None:
         """Request a probe of an Airflow, which updates the status of the AirflowInstance. Also wake
         the MLJobs that wait for this Airflow. Called when many runs have vanished from the Airflow.
-        Called again when none of these runs is missing any more, except runs whose loss an
-        administrator has accepted.
+        Called again when each of these runs is back or accepted as lost by an administrator.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)

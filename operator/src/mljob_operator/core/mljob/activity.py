@@ -32,9 +32,13 @@ def is_still(state: State) -> bool:
 
 
 def is_hot(state: State, now: datetime) -> bool:
-    """Return whether the run is likely to change without an event (:func:`expects_change`), or is an
-    active backfill of which an event was read shortly before (:func:`has_recent_event`). While an
-    Airflow has such a run, the operator asks this Airflow for recent changes more often.
+    """Return whether at least one of these statements is true:
+
+    - The run is likely to change without an event (:func:`expects_change`).
+    - The MLJob is a backfill in progress, and the last event about a run of the backfill was read
+      less than 3 seconds ago (:func:`has_recent_event`).
+
+    While the result is True, the operator asks the run's Airflow for recent changes more often.
     """
     at = last_event_at(state)
     return expects_change(state) or (state.current.active and at is not None and has_recent_event(at, now))
