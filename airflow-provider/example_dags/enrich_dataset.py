@@ -8,8 +8,9 @@ settings of the features. The DAG ``select_model`` uses these settings to train 
 the features themselves. So these models get the inputs of the original dataset, without the added
 features.
 
-The DAG ``enrich_dataset`` waits until the original dataset exists. So an MLJob of
-``enrich_dataset`` can be applied together with the MLJob that generates the original dataset.
+The DAG ``enrich_dataset`` waits until the original dataset exists, but at most 300 seconds by
+default (param ``wait_seconds``). So an MLJob of ``enrich_dataset`` can be applied together with the
+MLJob that generates the original dataset.
 """
 
 from __future__ import annotations

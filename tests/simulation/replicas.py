@@ -119,8 +119,8 @@ class ReplicatedWorld(World):
         super().close()
 
     def changed_by(self, process: str) -> None:
-        """Record a change in Airflow or Kubernetes. The change breaks a promise if another period
-        of leadership has changed something since the last change of ``process``.
+        """Record a change in Airflow or Kubernetes. Add an error to :attr:`broken` if ``process``
+        made a change before, and another period of leadership has made a change in between.
 
         Args:
             process: The period of leadership in which the change was made. For example,

@@ -95,9 +95,10 @@ class Victim:
 
     Attributes:
         way: ``delete`` for ``kubectl delete``, or ``cancel`` for ``spec.cancel``.
-        waits_for_run: Whether ``delay`` begins when the MLJob is running, or has ended without
-            being seen running. If False, ``delay`` begins when the MLJob is created.
-        delay: How many seconds later the test cancels or deletes the MLJob.
+        waits_for_run: If True, ``delay`` begins when the watch reports the phase Running. If the
+            watch never reports this phase, ``delay`` begins when the MLJob ends. If False,
+            ``delay`` begins when the MLJob is created.
+        delay: How many seconds after this beginning the test cancels or deletes the MLJob.
         asked: When the test cancelled or deleted the MLJob, in seconds since the epoch. 0 before
             that time.
     """

@@ -29,7 +29,8 @@ of such marks covers other lines.
 
 def plain(text: str, limit: int | None = None) -> str:
     """Return a text on one line, without escape sequences, control characters and invisible
-    characters. Successive line breaks and tabs become one space.
+    characters. Two invisible characters are kept: the zero-width joiner and the zero-width
+    non-joiner. Successive line breaks and tabs become one space.
 
     Args:
         text: Any text.

@@ -14,7 +14,7 @@ def metrics() -> Metrics:
 
 
 def everything(metrics: Metrics, airflow: str) -> None:
-    """Record a value of each metric with the label ``airflow``, except ``mljob_airflow_ready``."""
+    """Record a value of each metric that has the label ``airflow``, except ``mljob_airflow_ready``."""
     metrics.airflow_request(airflow, "probe", "ok", 0.1)
     metrics.resync(airflow, "ok")
     metrics.runs_vanished(airflow, 0)

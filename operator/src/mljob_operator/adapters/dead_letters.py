@@ -57,7 +57,8 @@ class DeadLetters:
         is logged.
 
         The header ``mljob_source`` has the message's topic/partition/offset. The header
-        ``mljob_error`` contains the argument ``why``. Values and keys are cut to ``MAX_BYTES``.
+        ``mljob_error`` contains the argument ``why``. A value or key longer than ``MAX_BYTES``
+        is cut.
         """
         topic, number = message.partition
         value, key = message.value or b"", message.key

@@ -9,6 +9,9 @@ There are two kinds of mutes:
 - A tag of a DAG. ``mljob-mute`` mutes all findings about the DAG, and ``mljob-mute:dag_paused``
   mutes one kind. A tag has no end.
 
+A finding about several DAGs is muted only if each of these DAGs has a mute for the kind of the
+finding.
+
 An invalid entry has no effect, and causes a finding. A tag with an unknown kind has no effect, and
 causes a finding only if there is another finding about the DAG.
 """

@@ -245,15 +245,18 @@ class AirflowRegistry:
         credentials.
 
         Args:
-            name: The Airflow's name.
+            name: The name of an AirflowInstance, or ``SETTINGS_AIRFLOW`` for the Airflow of the
+                settings.
             user: The namespace and the DAG of the MLJob. None for requests of the operator itself.
             cancelling: Whether the requests are for an MLJob that is being cancelled.
 
         Raises:
             AirflowInstanceNotFound: No AirflowInstance has this name.
-            AirflowInstanceNotReady: The credentials were not read yet or can't be used, or the
-                settings name no Airflow any more.
-            AirflowUnauthorized: The access rule's credentials can't be used.
+            AirflowInstanceNotReady: The operator does not have the Airflow's own credentials yet,
+                or has not tried to read the access rule's credentials yet. Or ``name`` is
+                ``SETTINGS_AIRFLOW``, and the settings name no Airflow any more.
+            AirflowUnauthorized: The operator has tried to read the access rule's credentials, but
+                without success so far.
         """
         airflow = self._own_airflow() if name == SETTINGS_AIRFLOW else self._airflow_of(name)
         credentials = self._credentials(name, user)
@@ -404,8 +407,8 @@ class AirflowRegistry:
         Raises:
             ReferenceMissing: A Secret can't be read, lacks the label for Airflow's credentials, or
                 lacks a key.
-            InvalidCredentials: A value can't be sent in an HTTP header, or there is no folder of
-                token files.
+            InvalidCredentials: A value can't be sent in an HTTP header. Or the credentials name a
+                token file, but the operator has no folder of token files.
             StoreError: The Kubernetes API fails.
         """
         instance = registered.instance

@@ -38,8 +38,9 @@ class BackfillActions:
         self._clock = clock
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
-        """Create a backfill with the range and the conf of the spec. If the action names an earlier
-        backfill that Airflow still has, use the range and the conf of the earlier backfill instead.
+        """Create a backfill with the date range and the conf of the spec. If the action names an
+        earlier backfill that Airflow still has, use the date range and the conf of the earlier
+        backfill instead.
         """
         earlier = await self._earlier(context, action.conf_of)
         return await self._create(context, *await self._request(context, earlier, action.conf_of))
@@ -48,10 +49,10 @@ class BackfillActions:
         """Create a backfill that repeats only the failed runs of the previous attempt's backfill,
         and creates the runs that the previous attempt's backfill lacks.
 
-        If Airflow no longer has the previous attempt's backfill, the range and the conf come from
-        the spec. If the conf in the spec needs outputs of other MLJobs, the first call creates no
-        backfill, and only records that the earlier conf is lost. The operator then checks the other
-        MLJobs before it calls this method again.
+        If Airflow no longer has the previous attempt's backfill, the date range and the conf come
+        from the spec. If, in this case, the conf in the spec needs outputs of other MLJobs, the
+        first call creates no backfill, and only records that the earlier conf is lost. The operator
+        then checks the other MLJobs before it calls this method again.
         """
         run_id = context.state.run.run_id
         earlier = await self._earlier(context, run_id)

@@ -87,9 +87,9 @@ class Upstreams:
 
         Returns:
             tuple: The facts by the MLJobs' names, and the time of the oldest facts about an MLJob
-                in ``spec.confFrom``. The facts are None for an MLJob that does not exist. An MLJob
-                that was not read yet has no key. The time is None if no MLJob in ``spec.confFrom``
-                was read yet.
+                in ``spec.confFrom``. The facts are None for an MLJob that does not exist, unless the
+                MLJob succeeded before its deletion. An MLJob that was not read yet has no key. The
+                time is None if no MLJob in ``spec.confFrom`` was read yet.
         """
         names = upstream_names(job.spec)
         if not names:
