@@ -1,9 +1,9 @@
 """Checks manifests against the schemas of several versions of Kubernetes. The checks run
 kubeconform, and need no cluster.
 
-The first check builds kubeconform from locked Go modules, and takes the schemas from the wheel
-``kubernetes-validate``. Later checks need no network. By default kubeconform would download the
-schemas from a server, which some machines can't reach.
+The first check builds kubeconform from locked Go modules, takes the schemas from the wheel
+``kubernetes-validate``, and keeps both in a cache. Later checks use the cache, and need no network.
+By default kubeconform would download the schemas from a server, which some machines can't reach.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ def problems(manifests: Mapping[str, str], version: str, *, skip: tuple[str, ...
 
 
 def _schemas() -> Path:
-    """Return the folder that has, for each version of Kubernetes, a folder with the schemas of this
-    version. If the cache lacks the schemas, copy them from the wheel.
+    """Return a folder in the cache that has one subfolder for each version in ``VERSIONS``, with
+    the schemas of this version of Kubernetes. If the cache lacks the schemas, copy them from the
+    wheel ``kubernetes-validate``.
     """
     locked = hashlib.sha256((bootstrap.REQUIREMENTS / f"{_SCHEMAS}.txt").read_bytes()).hexdigest()[:12]
 

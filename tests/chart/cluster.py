@@ -68,7 +68,9 @@ class Cluster:
         return answer == ["yes"]
 
     def rules(self, user: str, namespace: str) -> set[tuple[str, str, str]]:
-        """Return all rights of ``user`` in a namespace, as tuples of group, resource and verb."""
+        """Return the rights of ``user`` on resources in a namespace, as tuples of API group,
+        resource and verb.
+        """
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectRulesReview",

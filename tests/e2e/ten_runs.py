@@ -30,8 +30,8 @@ def runs_over(airflow: AirflowRest, installation: Installation) -> int:
 
 
 def assert_all_ended_right(installation: Installation, names: list[str], airflow: AirflowRest) -> None:
-    """Wait until all MLJobs have finished. Then assert that each MLJob has exactly one run in
-    Airflow, and that the MLJob's status agrees with Airflow.
+    """Wait until all MLJobs in ``names`` have finished. Then assert that each MLJob has exactly one
+    run in Airflow, and that the MLJob's status agrees with Airflow.
     """
     ended = installation.jobs.until_finished(*names, within=BOUND)
     for name in names:

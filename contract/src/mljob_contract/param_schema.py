@@ -1,7 +1,7 @@
 """The keyword ``x-mljob-additional-params`` in the JSON Schemas of a DAG's params. If the schema of
 at least one param has the keyword with the value false, the operator refuses a conf with keys that
-are not params of the DAG. The decorator ``mljob_dag`` adds the keyword with the value false, unless
-the Pydantic model of the DAG's params has ``extra="allow"``.
+are not params of the DAG. The decorator ``mljob_dag`` adds the keyword with the value false to the
+schema of each param, unless the Pydantic model of the DAG's params has ``extra="allow"``.
 
 Airflow itself can't refuse such keys: it has a schema for each param, but no schema for the whole
 conf.

@@ -16,7 +16,7 @@ from .values import COMMA_SEPARATED
 
 class RunSettings(EnvironmentSettings):
     """The settings for dag run ids, cancellations, reserved DAGs and orphaned runs, and for the
-    intervals between requests and between status patches.
+    intervals between requests for Airflow's recent changes and between status patches.
     """
 
     run_id_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=MAX_PREFIX_LENGTH)] = (

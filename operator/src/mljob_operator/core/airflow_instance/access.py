@@ -59,7 +59,8 @@ class Namespace:
 
 def selects(selector: LabelSelector, namespace: Namespace) -> bool:
     """Return whether a label selector selects a namespace. An empty selector selects every
-    namespace. A selector with a requirement on an unknown label does not select the namespace.
+    namespace. If the operator does not know all labels of the namespace, a selector with a
+    requirement on an unknown label does not select the namespace.
     """
     return labels.selects(selector, namespace.labels, complete=namespace.complete)
 

@@ -139,7 +139,9 @@ class ObservedRun:
 
     @property
     def contradicted(self) -> frozenset[EventId]:
-        """The ids of the events that the REST API has contradicted."""
+        """The ids in :attr:`denied` and :attr:`observed_backfill` of events that the REST API has
+        contradicted.
+        """
         members = self.observed_backfill.members.values() if self.observed_backfill is not None else ()
         return frozenset(self.denied) | {(member.run_id, *member.denied) for member in members if member.denied}
 
@@ -302,9 +304,9 @@ def _awaits_question(fact: TaskFact) -> bool:
 
 
 def add_questions(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> ObservedRun:
-    """Return the observed run with the questions of the tasks that await input. A task that is
-    missing in ``questions`` gets a question without a subject, so that the operator does not ask
-    Airflow again.
+    """Add questions to the tasks that await input and have no question yet, and return the new
+    observed run. If ``questions`` lacks such a task, the task gets a question without a subject, so
+    that the operator does not ask Airflow again.
     """
     tasks = dict(observed_run.tasks)
     for key, fact in observed_run.tasks.items():

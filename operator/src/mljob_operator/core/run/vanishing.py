@@ -11,9 +11,10 @@ If all missing runs belong to one namespace, and the operator also follows runs 
 the missing runs do count as deleted. Otherwise a team that deletes its own runs would block the
 MLJobs of all other teams.
 
-If the operator follows three or more runs in an Airflow, a missing run counts as deleted only after
-a relist, which is a list of all active runs. The operator then looks up each other followed run
-that is not in the list. Until the look-up, such a run counts as missing but not as deleted.
+If the operator follows three or more runs in an Airflow, a missing run counts as deleted only if
+the newest list of all active runs (a relist) lacks this run too. The operator looks up each other
+followed run that the list lacks. Until the look-up, such a run counts as missing but not as
+deleted.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Vanished:
             don't count.
         followed: The number of all MLJobs that have a run in progress in this Airflow, including
             MLJobs whose run is missing.
-        since: When the first of the missing runs was found missing. None if only the previous
-            operator process has found missing runs.
+        since: When the first of the missing runs was found missing. None if ``missing`` is 0, for
+            example just after a restart of the operator.
     """
 
     missing: int
@@ -161,9 +162,8 @@ class MissingRuns:
             missed_at: When the operator sent the first request that Airflow answered with "no such
                 run". None if Airflow has not answered yet, or if the last answer of Airflow
                 contained the run.
-            answered_at: When the operator sent its newest request for the run that Airflow has
-                answered. An earlier time is allowed. None if Airflow has not answered this process
-                yet.
+            answered_at: When this process sent the last answered request about the run, or an
+                earlier time. None if Airflow has not answered this process yet.
             submitted_at: When the run was submitted, or None if this time is not known.
         """
         runs = self._runs[airflow]
@@ -216,7 +216,7 @@ class MissingRuns:
     def assume_vanished(self, airflow: str) -> None:
         """Record that many runs were missing in an Airflow when the previous operator process
         ended. :meth:`have_vanished` is then True until this process has listed all active runs, and
-        has found each followed run or treats its loss as accepted.
+        each followed run is found or the loss of the run is accepted.
         """
         self._runs[airflow].vanished = True
         self._update_vanished(airflow)
@@ -324,8 +324,8 @@ def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
 
 
 def how_to_accept(airflow: str) -> str:
-    """Return the command with which an administrator accepts that the missing runs of an Airflow
-    are lost, as a part of a sentence.
+    """Return a part of a sentence: the command with which an administrator accepts the loss of the
+    missing runs of an Airflow.
     """
     if airflow == SETTINGS_AIRFLOW:
         return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"

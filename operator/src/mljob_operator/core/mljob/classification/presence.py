@@ -40,7 +40,7 @@ class Presence:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt) -> Presence:
-        """Return what these inputs prove about the newest attempt's run."""
+        """Return the :class:`Presence` of the newest attempt's run."""
         observed_run, transient = inputs.observed_run, inputs.transient
         vanished = (
             current.active and not observed_run.over and observed_run.missed_at is not None and inputs.absence_withheld
