@@ -69,8 +69,8 @@ def jobs(
 ) -> Iterator[MLJobs]:
     """Creates and reads MLJobs in the namespace of this module's operator.
 
-    The fixture also creates an AirflowInstance with the gateway's URL. An MLJob with the fields
-    ``BEHIND`` in its spec uses this AirflowInstance.
+    The fixture also creates an AirflowInstance with the gateway's URL. The dict ``BEHIND`` contains
+    the field ``airflowRef`` for the spec of an MLJob that uses this AirflowInstance.
     """
     way, ca, token = gateway
     with platform_of(instances, kubectl, stack) as platform:

@@ -73,7 +73,8 @@ class Handlers:
         return await output.end()
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the events so far. With ``follow``, also answer with later events.
+        """Answer with the events so far. With the parameter ``follow``, also answer with later
+        events.
 
         The response ends after at most ``events.GET_SECONDS`` seconds.
         """
@@ -111,8 +112,8 @@ class Handlers:
         Args:
             request: The request.
             attempt: The number of the attempt, or None for the newest attempt.
-            waiting: The body of the response, which is kept alive while this method waits for the
-                run. None if this method must not wait.
+            waiting: The body of the response. This method sends heartbeats in the body while it
+                waits for the run. None if this method must not wait.
             until: When this method stops waiting, in seconds of ``time.monotonic``.
 
         Raises:
@@ -230,7 +231,7 @@ def _why(error: OperatorError | Refusal | TimeoutError) -> str:
 
 
 def routes(handlers: Handlers) -> dict[RunSubresource, Callable[[web.Request], Awaitable[web.StreamResponse]]]:
-    """Return the handler of each subresource."""
+    """Return the handler of each subresource of an MLJob, such as ``log``."""
     return {
         RunSubresource.LOG: handlers.log,
         RunSubresource.EVENTS: handlers.events,

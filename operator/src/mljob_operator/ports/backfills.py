@@ -29,8 +29,9 @@ class Backfills(Protocol):
     """
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
-        """Create a backfill with this marker in its conf. If Airflow already has a backfill with
-        this marker, return the existing backfill.
+        """Create a backfill with this marker in its conf. The marker says to which attempt of which
+        MLJob the backfill belongs. If Airflow already has a backfill with this marker, return the
+        existing backfill.
 
         Raises:
             BackfillActive: Another backfill of this DAG is in progress.
@@ -42,8 +43,9 @@ class Backfills(Protocol):
         ...
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the newest backfill of a DAG whose marker has this run id and this attempt. Return
-        None if Airflow has no such backfill.
+        """Return the newest of the DAG's backfills whose marker has this run id and this attempt.
+        Return None if Airflow has no such backfill. The marker is the part of a backfill's conf
+        that says to which attempt of which MLJob the backfill belongs.
 
         Args:
             dag_id: The id of the DAG.
@@ -53,15 +55,15 @@ class Backfills(Protocol):
         ...
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return the runs of this backfill, and the runs of the MLJob's other backfills whose
-        marker has the same run id. An attempt that repeats only failed runs creates another
-        backfill with the same run id.
+        """Return the runs of this backfill, and the runs of the MLJob's other backfills with the
+        same ``marker.run_id``. An attempt that repeats only failed runs creates another backfill
+        with the same ``marker.run_id``.
         """
         ...
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return for how many dates Airflow created no run of the backfill, because a scheduled run
-        or a run of another backfill already had the date.
+        """Return the number of dates in the backfill's range for which Airflow created no run of
+        the backfill, because a scheduled run or a run of another backfill already had the date.
 
         Args:
             backfill: The backfill.

@@ -85,11 +85,12 @@ class ComparePage:
     Attributes:
         columns: The heads of the columns, one for each MLJob. The best MLJob comes first. If the
             MLJobs can't be ordered by an output or metric, they are ordered by name.
-        results: The rows of the outputs and the last metrics.
+        results: The rows of the outputs, and of the last values of the metrics.
         params: The rows of the params that differ.
         equal: The params that don't differ.
         curves: The pictures of the metrics.
-        colours: For the label of each column, the number of the MLJob's colour in the pictures.
+        colours: The number of each MLJob's colour in the pictures, by the label of the MLJob's
+            column.
         missing: Sentences about what the page does not show, such as a deleted MLJob.
     """
 

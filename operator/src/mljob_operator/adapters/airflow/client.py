@@ -76,7 +76,9 @@ class Airflow(AirflowRuns):
         self._versions = VersionApi(session.client)
 
     async def close(self) -> None:
-        """Wait for the requests that are being sent, and drop the queued requests."""
+        """Stop the threads that send requests. Wait for the requests that are being sent, and drop
+        the queued requests.
+        """
         await asyncio.gather(*(asyncio.to_thread(lane.close) for lane in self._lanes.values()))
 
     async def probe(self) -> ProbeResult:
@@ -109,8 +111,9 @@ class Airflow(AirflowRuns):
         )
 
     async def _in_lane(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function`` in one of the threads for ``work``, and return the result. Record the
-        outcome and the duration as metrics, under the name ``operation``.
+        """Call ``function`` in a thread of a lane, and return the result. The lane is the group of
+        threads for ``work``, which is a kind of request. Record the outcome and the duration as
+        metrics, under the name ``operation``.
 
         Raises:
             NotLeading: The request would change something, and this process is not the leader.

@@ -35,7 +35,8 @@ _TESTED = f"This operator works with {SUPPORTED}"
 
 
 def supported(version: str, url: str) -> Version:
-    """Parse the version that an Airflow reports. Return the major and the minor number.
+    """Check that the operator supports the version that an Airflow reports. Return the version's
+    major and minor number.
 
     Raises:
         AirflowUnsupported: The version is too old, or is not a version number.

@@ -69,7 +69,9 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=triggered))
 
     async def check_cancellation(self, context: ActionContext, _: actions.CheckCancellation) -> TrackedJob:
-        """Record whether the cancellation DAG is executing its task for the run."""
+        """Ask Airflow whether a task of the cancellation DAG is cancelling the run now, and record
+        the answer in the TrackedJob.
+        """
         running = await context.operators_dag_runs.is_cancelling(context.state.run.run_id)
         checked = replace(context.transient.cancel_requests, dag_checked_at=context.state.now, dag_running=running)
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))

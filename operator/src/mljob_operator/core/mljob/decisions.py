@@ -1,9 +1,10 @@
 """Decides what to do next for one MLJob. A policy is a function that returns an action, or None to
 leave the decision to the next policy. The first policy that returns an action decides.
 
-Guards are policies that apply in every stage and come first. Then come the policies of the MLJob's
-stage. After each action, the operator determines the state again and asks for the next action,
-until the action is to wait, to remove the finalizer or to delete the MLJob.
+Each MLJob is in one stage, such as Starting, Running or Finished. Guards are policies that apply in
+every stage and come first. Then come the policies of the MLJob's stage. After each action, the
+operator determines the state again and asks for the next action, until the action is to wait, to
+remove the finalizer or to delete the MLJob.
 
 Every action must be safe to repeat, because a new process does not know which requests the previous
 process has sent. If the operator submits a single run twice, both submissions have the same dag run
@@ -144,9 +145,9 @@ def let_deletion_through(s: State) -> Action | None:
 
 
 def take_over(s: State) -> Action | None:
-    """Decide to take over an attempt that another process has stored in the status, if the operator
-    does not know whether the run was submitted. While the other process may still submit the run,
-    decide to wait.
+    """Decide to take over an attempt that another operator process has stored in the status, if
+    this process does not know whether the run was submitted. While the other process may still
+    submit the run, decide to wait.
     """
     if _skips_the_status(s) or not s.current.open or s.current.submitted or s.transient.attempt is not None:
         return None
@@ -209,12 +210,12 @@ def confirm_the_end(s: State) -> Action | None:
 
 
 def cancel_the_run(s: State) -> Action | None:
-    """Decide to cancel the run by the cancellation DAG. If the operator does not know whether the
-    run exists, decide to look up the run first.
+    """Decide to cancel the run by the cancellation DAG, which ends runs of other DAGs. If the
+    operator does not know whether the run exists, decide to look up the run first.
 
     Decide to cancel the run through the REST API instead if ``spec.cancellation.strategy`` is Api,
     if the MLJob is a backfill, if the cancellation DAG can't be triggered or takes too long, or if
-    the deadline of a deletion has passed.
+    the deadline of the MLJob's deletion has passed.
     """
     if s.observed_run.over:
         return None
@@ -250,8 +251,9 @@ def _cancel_directly_at(s: State) -> datetime:
 def pause_or_resume(s: State) -> Action | None:
     """Decide to pause or resume a backfill, as ``spec.suspend`` says.
 
-    The status shows the pause from before the request to pause until Airflow has resumed the
-    backfill. So the operator can tell its own pause from a person's pause, even after a restart.
+    Before the operator asks Airflow to pause a backfill, the operator stores the pause in the
+    status. The status shows the pause until Airflow has resumed the backfill. So the operator can
+    tell its own pause from a person's pause, even after a restart.
     """
     if s.backfill_pause is None or s.backfill_pause.done or s.presence.vanished:
         return None
@@ -312,7 +314,7 @@ def expire(s: State) -> Action | None:
 
 
 def wait_for_the_backoff(s: State) -> Action | None:
-    """Decide to wait until the next run may start after a failed attempt or a failed request."""
+    """After a failed attempt or a failed request, decide to wait until the next run may start."""
     return Wait(s.start.at if s.start is not None else None)
 
 
@@ -333,7 +335,8 @@ def _read_upstreams_at(s: State) -> datetime | None:
 
 
 def clear_up(s: State) -> Action | None:
-    """Decide what to do while a blocker prevents the start of the next run:
+    """Decide what to do while something, such as a limit on active runs, prevents the start of the
+    next run:
 
     - If the MLJob has finished and is to run again, remove its finalizer.
     - If a submission may have reached Airflow, and Airflow can be reached, look up the run. The
