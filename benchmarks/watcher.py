@@ -30,7 +30,7 @@ class Observation:
         name: The name of the MLJob.
         at: The time of arrival, in seconds of the monotonic clock.
         sequence: The highest value of the metric ``seq`` in ``status.tasks``, or -1 without this
-            metric. The metric numbers the progress reports of a benchmark.
+            metric. A benchmark sends the number of each progress report as this metric.
         run_state: ``status.dagRunState``.
         phase: ``status.phase``.
     """

@@ -17,7 +17,7 @@ MAX_DAYS = 10_000
 
 @dataclass(slots=True)
 class Backfill:
-    """A backfill of a DAG, with the data of Airflow's REST API."""
+    """A backfill of a DAG in the simulated Airflow."""
 
     id: int
     dag_id: str

@@ -1,5 +1,6 @@
-"""DAGs with branches, short circuits, trigger rules, setup and teardown. These DAGs don't import
-the provider. The provider's cluster policy adds the event callbacks.
+"""DAGs with branches, short circuits, trigger rules, setup and teardown. This file doesn't
+import ``mljob_airflow``. The cluster policy ``mljob_airflow.policy`` adds the callbacks that send
+events.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ UNTRUSTED = "ssl://kafka:9092/1: SSL handshake failed: certificate verify failed
 
 
 class Heard:
-    """A :class:`Connection` with a clock that the test moves. ``links`` has each state that the
-    Connection has reported.
+    """Records each state that a :class:`Connection` reports (``links``). :meth:`after` moves the
+    Connection's clock forward.
     """
 
     def __init__(self) -> None:

@@ -1,5 +1,5 @@
-"""The events of the project's Airflow provider and of Airflow's own producer lead to the same
-status.
+"""Events of the package ``mljob_airflow`` lead to the same status as events of Airflow's Kafka
+provider (``kafka_event_producer``).
 """
 
 from __future__ import annotations

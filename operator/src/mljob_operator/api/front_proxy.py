@@ -42,7 +42,7 @@ class FrontProxy:
         ca: The certificates of the front proxy's CA (PEM).
         names: The allowed common names in the front proxy's certificate. Empty if all names are
             allowed.
-        user_headers: The headers with the user's name. The first header that a request has is used.
+        user_headers: The headers that can have the user's name, in order of preference.
     """
 
     ca: str
@@ -58,8 +58,8 @@ class FrontProxy:
             allow_any_name: Whether the ConfigMap may allow certificates with any name.
 
         Raises:
-            NoFrontProxy: The data has an invalid value, or allows any name although
-                ``allow_any_name`` is false.
+            NoFrontProxy: The data has no CA certificate or an invalid value, or allows any name
+                although ``allow_any_name`` is false.
         """
         ca = data.get("requestheader-client-ca-file", "")
         try:

@@ -96,7 +96,7 @@ class TlsConnection:
 
     Attributes:
         is_front_proxy: Whether the client has shown the front proxy's certificate.
-        has_asked: Set when the first request has arrived.
+        has_asked: An asyncio.Event that is set when the first request has arrived.
     """
 
     def __init__(self, *, is_front_proxy: bool) -> None:
@@ -111,7 +111,7 @@ class Watched(asyncio.Protocol):
         protocol: aiohttp's protocol.
 
     Attributes:
-        lost: Set when the connection is closed.
+        lost: An asyncio.Event that is set when the connection is closed.
     """
 
     def __init__(self, protocol: asyncio.Protocol) -> None:

@@ -1,5 +1,5 @@
-"""The live platform page: the Airflows, the MLJobs that wait, and the findings of the monitoring
-DAGs.
+"""The live platform page: the Airflows, the MLJobs in the phase Pending, and the findings of the
+monitoring DAGs.
 """
 
 from __future__ import annotations

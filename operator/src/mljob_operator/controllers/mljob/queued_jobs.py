@@ -19,7 +19,7 @@ from .write_queue import Priority, WriteQueue
 
 class QueuedJobs:
     """A :class:`.JobStore` that sends each write when the write has its turn in the priority queue.
-    Reads are sent at once.
+    Reads don't wait in the queue.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.

@@ -24,7 +24,9 @@ from .workload import dag_url
 
 
 class SingleRun:
-    """The :class:`.workload.Workload` of an MLJob with a single run."""
+    """Builds the parts of a single run's status that differ from the status of a backfill.
+    Implements :class:`.workload.Workload`.
+    """
 
     noun = "run"
 
@@ -33,7 +35,7 @@ class SingleRun:
         return f"{dag_url(ui_url, run.dag_id)}/runs/{path_segment(run.run_id)}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """Return an empty dict, because a single run has no fields of its own."""
+        """Return an empty dict: a single run adds no status fields."""
         return {}
 
     def in_progress(self, context: Context) -> StatusSummary:

@@ -38,8 +38,8 @@ def meant(name: str, known: Iterable[str]) -> str:
     """Return a space and a hint such as ``(did you mean epochs?)``, or an empty text if no name in
     ``known`` is similar to ``name``.
 
-    Only the first ``MAX_COMPARED`` (100) names in ``known`` are compared, and only names of at most
-    ``MAX_COMPARED_LENGTH`` (60) characters.
+    Only the first ``MAX_COMPARED`` (100) names in ``known`` are compared with ``name``. A name of
+    more than ``MAX_COMPARED_LENGTH`` (60) characters never counts as similar.
     """
     compared = [other for other in islice(known, MAX_COMPARED) if len(other) <= MAX_COMPARED_LENGTH]
     similar = get_close_matches(name, compared, n=1) if len(name) <= MAX_COMPARED_LENGTH else []

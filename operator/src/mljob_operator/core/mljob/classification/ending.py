@@ -1,4 +1,6 @@
-"""Decides whether the newest attempt is over: its run has ended, was deleted, or never existed."""
+"""Decides whether an MLJob's newest attempt is over: the run of the attempt has ended, was deleted,
+or never existed.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +26,17 @@ class Ending:
     """Whether and how the newest attempt has ended.
 
     Attributes:
-        over: Whether the attempt has ended, although the stored status still shows the attempt as
+        over: Whether the attempt has ended, and the stored status still shows the attempt as
             unfinished. False while the operator waits for tasks and outputs of the run, or looks
             for runs that tasks of the run have started.
         children_due: Whether the run was cancelled, and the operator must still look for runs that
             tasks of the run have started.
-        verdict_at: Until when the operator waits for the tasks and outputs of the ended run. After
-            this time, the status shows the end of the attempt without them. None if the status does
-            not wait for tasks and outputs.
-        cancelled_for: Why the attempt was cancelled, or None. Also None if a submitted run ended
-            before the stored status showed the cancellation.
+        verdict_at: The latest time until which the operator waits for the tasks and outputs of the
+            ended run. After this time, the status shows the end of the attempt without them. None
+            if the run has not ended, if the operator has read the run's tasks and outputs, or if
+            the stored status already shows the end of the attempt.
+        cancelled_for: Why the attempt is cancelled. None if there is no reason for a cancellation,
+            or if the run was submitted and the stored status does not have the phase Cancelling.
         succeeded: Whether the run succeeded. If so, a cancellation that was requested before the
             end of the run has no effect.
     """
