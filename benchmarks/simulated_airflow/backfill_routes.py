@@ -67,7 +67,7 @@ def cancel_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 def _active(airflow: SimulatedAirflow, request: Request) -> Backfill:
     number = request.path["backfill_id"]
-    backfill = airflow.backfills.made.get(int(number)) if number.isdigit() else None
+    backfill = airflow.backfills.made.get(int(number)) if number.isdecimal() else None
     if backfill is None:
         raise Refused(404, "Backfill not found")
     if backfill.completed_at is not None:

@@ -66,7 +66,7 @@ class Request:
         text = self.one(name)
         if not text:
             return default
-        if not text.isdigit() or len(text) > 18:
+        if not text.isdecimal() or len(text) > 18:
             raise Refused(422, f"{name}: {text[:50]!r} is no whole number")
         return int(text)
 

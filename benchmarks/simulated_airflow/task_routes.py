@@ -48,7 +48,7 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
     path = request.path
     run = airflow.store.get(path["dag_id"], path["run_id"])
     index = path["map_index"]
-    number = int(index) if index.removeprefix("-").isdigit() else -2
+    number = int(index) if index.removeprefix("-").isdecimal() else -2
     task = run.tasks.get((path["task_id"], number)) if run is not None else None
     if task is None:
         raise Refused(
@@ -85,12 +85,12 @@ def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
     the next request.
     """
     path, token = request.path, request.one("token")
-    if token is not None and not (token.isdigit() and len(token) < 10):
+    if token is not None and not (token.isdecimal() and len(token) < 10):
         raise Refused(400, "Bad Signature. Please use only the tokens provided by the API.")
     run, index = airflow.store.get(path["dag_id"], path["run_id"]), request.one("map_index") or "-1"
-    key = (path["task_id"], int(index) if index.removeprefix("-").isdigit() else -2)
+    key = (path["task_id"], int(index) if index.removeprefix("-").isdecimal() else -2)
     task = run.tasks.get(key) if run is not None else None
-    number = int(path["try_number"]) if path["try_number"].isdigit() else -1
+    number = int(path["try_number"]) if path["try_number"].isdecimal() else -1
     if task is None or not 0 <= number <= task.try_number:
         raise Refused(404, "TaskInstance not found")
     # Airflow 3.1 ignores where a token says that the last answer ended.
