@@ -77,17 +77,18 @@ class Result:
     server creates the event.
 
     Attributes:
-        first_paint_ms: The times until the first paint of the list in Chromium, for two pages of
-            one viewer. The view lists all MLJobs for the first page, so the second page is faster.
+        first_paint_ms: For two pages, the time from the start of the navigation to the first paint
+            in Chromium. One viewer opens the second page after closing the first page. The view
+            lists all MLJobs for the first page, so the second page is faster.
         page_bytes: The compressed size of the list's HTML.
         shown_ms: For each event, the time until Chromium shows the changed row, with one viewer.
         crowded_ms: As ``shown_ms``, with all viewers. All viewers have the same identity.
         floor_ms: For each event, the time until a plain client of the watch has parsed the event.
-        one_mib: The view's memory with one viewer, who has two pages open.
+        one_mib: The view's memory with one viewer.
         same_mib: The view's memory with all viewers. All viewers have the same identity.
         all_mib: The view's memory with all viewers. The viewers have different identities. Each
             viewer except the first looks at one namespace.
-        cpu_ms: The view's CPU time for an event, with one viewer, who has two pages open.
+        cpu_ms: The view's CPU time for an event, with one viewer.
     """
 
     first_paint_ms: tuple[float, float]
@@ -203,8 +204,11 @@ def _memory(process: psutil.Process) -> float:
 
 @contextmanager
 def _viewers(streams: list[tuple[str, str]]) -> Iterator[None]:
-    """Read streams of changes in another process. Each stream has a URL and the token of its
-    viewer.
+    """During the ``with`` block, another process reads ``streams``. Each stream is a URL and the
+    token of a viewer.
+
+    Raises:
+        MeasurementError: At least one stream sent nothing within 180 seconds.
     """
     command = [sys.executable, "-m", "benchmarks.view", json.dumps(streams)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:

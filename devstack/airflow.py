@@ -1,5 +1,5 @@
-"""Airflow 3 for the stack: four processes with LocalExecutor and PostgreSQL, in a Python
-environment of their own.
+"""Airflow 3 for the stack: four processes, which run in a Python environment of their own. Airflow
+uses the LocalExecutor and a PostgreSQL database.
 
 Airflow is configured by environment variables. The stack sets these variables. A variable that a
 person has set (:func:`devstack.choices.chosen_environment`) overrides the stack's variable of the

@@ -129,7 +129,7 @@ class ShownJob:
 
     def until_reason(self, reason: str, deadline: float) -> dict[str, Any]:
         """Wait with `kubectl wait` until the reason in the job's status is `reason`, or until the
-        deadline passes. Return the latest version of the job.
+        time `deadline` on the clock of `time.monotonic`. Return the latest version of the job.
         """
         condition = f"--for=jsonpath={{.status.reason}}={reason}"
         show_command(f"kubectl wait '{condition}' mljob/{self.name}")

@@ -60,8 +60,9 @@ class TaskInstance:
         return self.state in FINISHED_TASK
 
     def set(self, state: TaskState, at: datetime) -> None:
-        """Set the state, and set ``start``, ``end`` and ``changed`` accordingly. A change to running
-        begins the next try.
+        """Set the state, and set ``changed`` to the time ``at``. A change to running begins the next
+        try: ``start`` becomes ``at``, and ``end`` becomes None. With a final state, ``end`` becomes
+        ``at``, and a missing ``start`` becomes ``at`` too.
         """
         if state is TaskState.RUNNING and self.state is not TaskState.RUNNING:
             self.try_number += 1

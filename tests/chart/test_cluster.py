@@ -391,7 +391,9 @@ def test_the_api_server_accepts_the_api_service(cluster: Cluster, render: Render
 
 @pytest.fixture(scope="module")
 def members(cluster: Cluster, release: Release, team: str) -> dict[str, str]:
-    """The names of users, by the ClusterRole that each user has in the team's namespace."""
+    """The names of three users, by ClusterRole: view, edit and admin. Each user has the ClusterRole
+    in the namespace ``team``.
+    """
     users = {role: f"{role}-{team}" for role in ("view", "edit", "admin")}
     for role, user in users.items():
         cluster.kubectl("create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", f"--namespace={team}")

@@ -24,8 +24,9 @@ class ExecPlugin:
     """A command that prints credentials: ``users[].user.exec``.
 
     Attributes:
-        interactive: The field ``interactiveMode``: ``Never``, ``IfAvailable`` or ``Always``. This
-            field says whether the command can ask for input at the terminal.
+        interactive: The field ``interactiveMode``. ``Never``: The command does not use the
+            terminal. ``IfAvailable``: The command uses the terminal if there is a terminal.
+            ``Always``: The command needs a terminal.
         provide_cluster_info: Whether the command gets the API server's URL and certificate
             authority, in the environment variable ``KUBERNETES_EXEC_INFO``.
     """

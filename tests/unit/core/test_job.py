@@ -182,7 +182,8 @@ TIMES: list[tuple[str, datetime | None]] = [
 
 class TestTimes:
     """The operator reads every date-time that the CRD accepts, even with an unusual UTC offset such
-    as ``+24:00`` or ``+01:60``. A text that the operator can't read makes the field invalid.
+    as ``+24:00`` or ``+01:60``. If the operator can't read a time, the operator reports a problem
+    with the MLJob's spec.
     """
 
     @pytest.mark.parametrize(("text", "at"), TIMES, ids=[text for text, _ in TIMES])

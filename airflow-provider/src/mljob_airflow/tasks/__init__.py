@@ -5,5 +5,5 @@
 - :mod:`.failing` fails a task without a retry.
 - :mod:`.waiting` is for sensors that wait for a file.
 
-:mod:`.omissions` and :mod:`.names` are used by the other modules.
+The modules :mod:`.progress` and :mod:`.outputs` use :mod:`.omissions` and :mod:`.names`.
 """

@@ -105,8 +105,8 @@ class FollowedRun:
             await self._changed.wait()
 
     async def change(self, seconds: float) -> bool:
-        """Wait until the run changes, or until an attempt to read the run fails, but at most
-        ``seconds`` seconds. Return False if this time is over.
+        """Wait until the run changes, or until an attempt to read the run fails. Then return True. If
+        neither happens within ``seconds`` seconds, return False.
         """
         changed = self._changed
         try:

@@ -75,9 +75,9 @@ class Airflows(Protocol):
 
         Raises:
             AirflowInstanceNotFound: No AirflowInstance has this name.
-            AirflowInstanceNotReady: The operator does not have the AirflowInstance's credentials
-                yet. Or ``name`` is ``SETTINGS_AIRFLOW``, and the operator's settings name no
-                Airflow.
+            AirflowInstanceNotReady: The operator has not read the AirflowInstance's credentials
+                yet, or can't use these credentials. Or ``name`` is ``SETTINGS_AIRFLOW``, and the
+                operator's settings name no Airflow.
             AirflowUnauthorized: The access rule's credentials can't be used.
         """
         ...

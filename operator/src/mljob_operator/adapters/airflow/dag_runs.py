@@ -1,5 +1,5 @@
 """Implements the interface :class:`.ports.DagRuns`. Each method calls a function of another module,
-for example of :mod:`.run_requests`, in a thread of :mod:`.lanes`.
+for example of :mod:`.run_requests`, in a thread. The module :mod:`.lanes` starts the threads.
 """
 
 from __future__ import annotations

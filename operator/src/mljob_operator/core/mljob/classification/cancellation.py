@@ -41,7 +41,7 @@ class Cancellation:
 
     Attributes:
         reason: Why the run must not start or continue. None if there is no such reason, or if the
-            run has ended and the MLJob is not being deleted.
+            MLJob has ended and is not being deleted.
         announced: The reason of the cancellation in the stored status, or None if the stored status
             has no cancellation. A cancellation in the stored status continues even if its cause
             disappears, except in two cases: the MLJob is being deleted with deletionPolicy Retain,

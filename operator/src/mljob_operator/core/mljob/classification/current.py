@@ -1,4 +1,4 @@
-"""The newest attempt of an MLJob, and how far it has come."""
+"""The newest attempt of an MLJob, and how far the attempt has come."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CurrentAttempt:
         finished: Whether the MLJob has ended, according to the stored status. False if the stored
             status describes an earlier attempt.
         open: True if the run of the attempt is in Airflow, may be in Airflow, or is about to be
-            submitted. False if the attempt is over, and before the first attempt.
+            submitted. False if the attempt is over. Also False before the first attempt.
         submitted: Whether Airflow has or had a run of the attempt, as far as the operator knows.
         by_clearing: Whether the attempt continues the run of the previous attempt, because tasks of
             this run were cleared or are to be cleared.
