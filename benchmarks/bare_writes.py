@@ -37,7 +37,7 @@ AT_A_TIME = 16
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The speed of bare writes.
+    """How fast the benchmark sent the writes.
 
     Attributes:
         jobs: How many MLJobs were written.
@@ -56,7 +56,7 @@ class Result:
         return self.jobs / self.seconds
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures."""
+        """Return the figures by name, rounded, without ``seconds``."""
         return {
             "jobs": self.jobs,
             "jobs_per_second": round(self.jobs_per_second, 1),

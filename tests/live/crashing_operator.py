@@ -87,9 +87,9 @@ def die_at(when: str, call: str) -> None:
 
 
 def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
-    """Return a function that replaces ``method``, which commits offsets. The first commit after the
-    operator has stored the status of a running run kills the process, before or after the commit
-    as ``when`` says.
+    """Return a function that replaces ``method``, which commits offsets. The function kills the
+    process at the first commit after the operator has stored the status of a running run. ``when``
+    says whether the process dies before or after this commit.
     """
     stored = False
     write_status = Jobs.write_status

@@ -47,8 +47,8 @@ def _read(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
 
 
 def _convert_long_offset(value: object) -> datetime | None:
-    """Return the time in UTC if the value is a time, as a text, with a UTC offset whose hours are
-    24 or whose minutes are 60, such as ``+01:60``. Return None for any other value.
+    """Convert a text that ends with a UTC offset whose hours are 24 or whose minutes are 60, such
+    as ``+01:60``, to a time in UTC. Return None if the value is not a text with such an offset.
 
     Raises:
         ValueError: The text before the offset is not a date-time, or the time in UTC is outside of

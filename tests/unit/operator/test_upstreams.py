@@ -23,8 +23,9 @@ PREDICT: Key = ("team-a", "predict")
 
 
 class SlowJobs(FakeJobs):
-    """A fake store of MLJobs. ``get`` reads an MLJob, awaits ``until``, calls ``meanwhile``, and
-    then returns the MLJob.
+    """A fake store of MLJobs. A test may set the functions ``until`` and ``meanwhile``. After
+    ``get`` has read an MLJob, ``get`` awaits ``until()``, calls ``meanwhile()``, and then returns
+    the MLJob.
     """
 
     def __init__(self) -> None:
@@ -41,8 +42,9 @@ class SlowJobs(FakeJobs):
 
 
 class Waiting:
-    """An :class:`.Upstreams` with a fake store. The MLJob ``train`` waits for the outputs of the
-    MLJob ``data``. ``woken`` has the keys of the MLJobs to wake.
+    """A setup for tests of :class:`.Upstreams`. The MLJob ``train`` waits for the outputs of the
+    MLJob ``data``. ``woken`` has the keys that :class:`.Upstreams` has returned: the keys of the
+    MLJobs to wake.
     """
 
     def __init__(self) -> None:

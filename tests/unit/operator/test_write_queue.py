@@ -146,7 +146,9 @@ async def test_busy_api_server_is_left_alone_for_as_long_as_it_asks(server: Serv
 
 
 class TestTurns:
-    """A turn is the permission to send one write. The queue wakes the MLJob when its turn comes."""
+    """A turn permits an MLJob to send one write. An MLJob that has to wait for a turn is woken when
+    the MLJob gets the turn.
+    """
 
     @pytest.fixture
     def woken(self) -> list[str]:

@@ -1,4 +1,6 @@
-"""The DAGs of this package. To use a DAG, import it by name in a DAG file."""
+"""The DAGs of this package, one in each module. To use a DAG, import the DAG in a DAG file, for
+example: ``from mljob_airflow.dags.mljob_cancel import mljob_cancel``.
+"""
 
 from mljob_airflow.compatibility import assert_supported, installed_version
 

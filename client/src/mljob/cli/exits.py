@@ -32,10 +32,14 @@ class Exit(IntEnum):
 
 
 def exit_of(job: MLJob) -> Exit:
-    """Return the exit code for an MLJob.
+    """Return the exit code for an MLJob. The first of these cases that applies decides:
 
-    An MLJob that has not ended, or whose requested retry has not begun, gives TIMED_OUT. But an
-    MLJob that can't continue until somebody changes its spec, its DAG or its rights gives FAILED.
+    1. The MLJob was cancelled: CANCELLED.
+    2. The operator has not handled a requested retry or a changed spec yet: TIMED_OUT.
+    3. The MLJob succeeded: SUCCESS.
+    4. The MLJob failed, or can't continue until somebody changes its spec, its DAG or its rights:
+       FAILED.
+    5. The MLJob has not ended: TIMED_OUT.
     """
     from ..verdict import Verdict, verdict_of
 

@@ -2,7 +2,7 @@
 offsets at which reading begins.
 
 Each KafkaRunHistory has its own consumer. The consumer joins no consumer group, and commits no
-offsets. The consumer reads only the partition of the run's key. With the setting
+offsets. By default, the consumer reads only the partition of the run's key. With the setting
 ``MLJOB_API_EVENTS_IN_ANY_PARTITION``, the consumer reads all partitions.
 
 A call of confluent-kafka's consumer blocks the thread of the call. So the calls run in threads
@@ -176,7 +176,7 @@ class KafkaRunHistory:
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
         """Wait at most half a second for messages, and return a :class:`.HistoryBatch`. If messages
         of the run have arrived, the batch has the items that ``convert`` returns for these
-        messages. Otherwise, the batch is empty. ``convert`` runs in another thread.
+        messages. Otherwise, the batch has no items. ``convert`` runs in another thread.
 
         Raises:
             KafkaUnavailable: The brokers don't answer or report an error, or the reader is closed.

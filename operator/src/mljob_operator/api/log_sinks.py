@@ -73,8 +73,9 @@ class Tail:
         self._is_over = False
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Store the lines until the first call with ``last``. That call passes the stored lines to
-        the other sink. Later calls pass their lines on at once.
+        """Store the lines, up to and including the lines of the first call with ``last``. The first
+        call with ``last`` then passes the stored lines to the other sink. Later calls pass their
+        lines on at once.
         """
         if self._is_over:
             await self._write(lines, first=first, last=last)

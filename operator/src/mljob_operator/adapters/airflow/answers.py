@@ -139,8 +139,9 @@ class Reply:
             AirflowForbidden: The credentials lack a permission.
             AirflowUnavailable: The server has failed or gets too many requests, or the answer is
                 not from Airflow.
-            AirflowUnreadable: A successful answer is not a JSON object. Or the answer is a 404
-                whose ``detail`` is none of the texts of ``absent``.
+            AirflowUnreadable: A successful answer has the content type of JSON, but its body is
+                not a JSON object. Or the answer is a 404 whose ``detail`` is none of the texts of
+                ``absent``.
         """
         if self.succeeded:
             return Row(self.json(), self.url, len(self.body))

@@ -115,8 +115,8 @@ class TriggerCancellation:
 
 @frozen
 class CheckCancellation:
-    """Ask Airflow whether a task of the cancellation DAG is cancelling the MLJob's run now. A run
-    of the cancellation DAG that was triggered may still be waiting to start.
+    """Ask Airflow whether a task of the cancellation DAG is cancelling the MLJob's run now. While
+    the cancellation DAG's own run waits to start, the answer is no.
     """
 
 

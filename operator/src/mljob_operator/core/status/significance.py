@@ -35,8 +35,8 @@ def is_significant(patch: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     - ``startTime`` of the status
     - ``startTime`` and ``endTime`` of each task, and the order of the tasks
     - ``lastEventTime`` and ``statusSource``
-    - ``currentTask``, and each ``message`` of the status or of a condition that changes together
-      with ``currentTask``
+    - ``currentTask``
+    - if the patch changes ``currentTask``: the ``message`` of the status and of each condition
     """
     # The current task is the task that started last, so a more exact time may make another task the
     # current task.
