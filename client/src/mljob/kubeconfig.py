@@ -37,7 +37,7 @@ class ClusterConfig:
     Attributes:
         server: The URL of the API server, without a slash at its end.
         user: The credentials of the user.
-        context: The name of the context. Empty in a pod.
+        context: The name of the context. Empty if the pod's ServiceAccount is used.
         namespace: The default namespace.
         ca: The trusted certificate authorities as PEM, or None for the system's authorities.
         verify: Whether the server's certificate is checked.
@@ -65,7 +65,8 @@ def load(
             ``~/.kube/config``. If none of these default files exists and ``context`` is None, the
             pod's ServiceAccount is used.
         context: The name of a context. Default: the current context.
-        namespace: The default namespace. If None, the namespace of the context, else ``default``.
+        namespace: The default namespace. If None, the namespace of the context or of the pod. If
+            that namespace is missing, ``default``.
 
     Raises:
         ConfigError: The kubeconfig does not exist, is invalid, or lacks the context. Or no context
@@ -90,7 +91,7 @@ def contexts(kubeconfig: str | os.PathLike[str] | None = None) -> list[str]:
 
 def in_cluster(namespace: str | None = None, directory: Path = SERVICE_ACCOUNT) -> ClusterConfig | None:
     """Return the :class:`ClusterConfig` with the cluster and the ServiceAccount of the pod that
-    this process runs in. Return None if this process runs outside of a pod.
+    this process runs in. Return None outside of a pod, and in a pod without a ServiceAccount token.
     """
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port or not (directory / "token").is_file():

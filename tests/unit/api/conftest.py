@@ -179,7 +179,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def world() -> AsyncIterator[ApiWorld]:
-    """mljob-api before its start. A test calls ``start``."""
+    """An ApiWorld whose mljob-api is not started yet. The test calls :meth:`ApiWorld.start`."""
     world = ApiWorld()
     yield world
     await world.stop()

@@ -158,8 +158,8 @@ class DagRuns(Protocol):
         Args:
             dag_id: The DAG.
             run_id: The run.
-            since: A time on Airflow's clock, or None. A run that was queued again at or after this
-                time was cleared already, and is not cleared again.
+            since: A time on Airflow's clock. A run that was queued again at or after this time was
+                cleared already, and is not cleared again. None turns this check off.
             latest_version: Whether the tasks run the latest version of the DAG's bundle. If None,
                 Airflow's own setting decides.
 
@@ -242,9 +242,9 @@ class DagRuns(Protocol):
         TriggerDagRunOperator, directly or through other runs.
 
         The ids of the started runs come from XComs. One call reads at most
-        ``core.run.children.MAX_CHILDREN`` of these XComs. A task can also push such an XCom with
-        the id of a run that the task did not start. So :attr:`.Child.by_task` says whether a task
-        started the run according to Airflow's own data.
+        ``core.run.children.MAX_CHILDREN`` of these XComs. An XCom may name a run that no task has
+        started, because any task can push an XCom. :attr:`.Child.by_task` of a returned run says
+        whether Airflow itself has recorded that some task started this returned run.
         """
         ...
 
@@ -253,9 +253,8 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Withdraw the cancellation of the run ``run_id``, because this run has already ended. If
-        the cancellation DAG's run for this cancellation is still queued, set the queued run to
-        failed.
+        """If the cancellation DAG has a queued run that is to end the run ``run_id``, set this
+        queued run to failed. Call this method when the run ``run_id`` has already ended.
         """
         ...
 

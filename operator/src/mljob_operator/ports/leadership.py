@@ -25,7 +25,9 @@ class Gate(Protocol):
 
 
 class ReadOnly:
-    """The :class:`Gate` of a process that only reads."""
+    """The :class:`Gate` of a process that only reads. Blocks every request that would change
+    something.
+    """
 
     def check(self) -> None:
         """Raise an error.

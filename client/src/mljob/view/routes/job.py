@@ -1,5 +1,5 @@
-"""``/jobs/{namespace}/{name}``: the page of one MLJob, the log of a task, and the stream of the
-page's changes.
+"""The routes that begin with ``/jobs/{namespace}/{name}``: the page of one MLJob, the log of a task,
+and the stream of the page's changes.
 """
 
 from __future__ import annotations

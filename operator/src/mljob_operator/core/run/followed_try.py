@@ -75,7 +75,8 @@ def try_state(fact: TaskFact, number: int, *, run_has_ended: bool) -> TryState:
     Args:
         fact: The task instance.
         number: The number of the try.
-        run_has_ended: Whether the run of the task has ended, so that no try follows.
+        run_has_ended: Whether the run of the task has ended. After the end of the run, no further
+            try begins.
     """
     if fact.try_number > number:
         return TryState.SUPERSEDED

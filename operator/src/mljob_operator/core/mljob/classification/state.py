@@ -64,10 +64,10 @@ class State:
 
     Attributes:
         change: How the spec has changed since the newest attempt began.
-        backfill_pause: Whether the operator has to pause or to resume the backfill, as
-            ``spec.suspend`` asks. None if the backfill needs neither.
-        start: The start of the next run, or None if the MLJob neither starts a run now nor waits to
-            start a run.
+        backfill_pause: Whether the operator pauses or resumes the backfill, as ``spec.suspend``
+            asks (:class:`.BackfillPause`). None if the operator does neither.
+        start: The :class:`.Start` of the next run, or None if the MLJob neither starts a run now
+            nor waits to start a run.
         retry_at: The time at which the last failed request is sent again, or None if no failure
             delays the next request.
     """
@@ -97,8 +97,8 @@ class State:
 
     @property
     def transient(self) -> TransientState:
-        """The requests that this process has sent to Airflow for the newest attempt, and their
-        results.
+        """What only this process knows about the newest attempt, such as the results of requests to
+        Airflow. The transient state is never stored.
         """
         return self.inputs.transient
 

@@ -36,7 +36,7 @@ class StoredStatus:
 
     @classmethod
     def of(cls, fields: MLJobStatus) -> StoredStatus:
-        """Return a StoredStatus with these fields."""
+        """Return a StoredStatus whose content is ``fields`` as JSON."""
         return cls(fields.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     def __eq__(self, other: object) -> bool:
