@@ -2,7 +2,8 @@
 
 Each task has one of four variants. The events are sent by this project's callbacks, by Airflow's
 own producer (the plugin ``kafka_event_producer`` of Airflow's Kafka provider), by both, or by
-neither. The cost of a task that sends no events is the floor.
+neither. The results compare the costs of the other variants with the costs of the tasks that send
+no events.
 
 The tasks run in real processes of Airflow's worker, and do no work of their own
 (dags/bench_delivery.py). A run of the DAG executes the tasks one after the other. The variants
@@ -73,12 +74,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The costs of each variant's tasks."""
+    """The costs of the measured tasks, grouped by the senders of the tasks' events
+    (``VARIANTS``).
+    """
 
     costs: Mapping[str, tuple[Cost, ...]]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures, by variant and measure.
+        """Return the rounded figures, by variant (a key of ``VARIANTS``) and measure (a key of
+        ``MEASURES``).
 
         ``p50`` is the median, and ``p90`` is the 90th percentile. ``more`` and ``ratio`` compare
         the variant's median with the median of the tasks that send no events: ``more`` is the
@@ -128,14 +132,16 @@ def measure(bench: BenchStack, plan: Plan) -> Result:
 
 
 def read_costs(lines: str, runs: Iterable[str]) -> dict[str, tuple[Cost, ...]]:
-    """Return the costs that the DAG's tasks recorded in these runs, by variant.
+    """Return the costs that the DAG's tasks recorded in these runs, by variant (a key of
+    ``VARIANTS``).
 
     Args:
         lines: The content of the file with the costs: a JSON object on each line.
         runs: The ids of the runs.
 
     Raises:
-        MeasurementError: A variant does not have ``POSITIONS`` records for each run.
+        MeasurementError: The number of a variant's records is not ``POSITIONS`` (4) times the
+            number of runs.
     """
     wanted = list(runs)
     found: dict[str, list[Cost]] = defaultdict(list)

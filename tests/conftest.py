@@ -2,8 +2,8 @@
 stack has a Kubernetes control plane, an Airflow and a Kafka broker.
 
 The stack is in ``.dev-test``, and is removed when the session ends. With ``KEEP_TEST_STACK=1`` the
-stack stays, and the next session uses it. After a failed test, the stack's logs stay in
-``.dev-test-logs``.
+stack stays, and the next session with ``KEEP_TEST_STACK=1`` uses the stack. After a failed test,
+the stack's logs stay in ``.dev-test-logs``.
 
 With ``--airflow oldest``, pytest runs the tests marked ``every_airflow`` or ``oldest_airflow`` on
 the oldest supported Airflow, with the stack in ``.dev-test-oldest``. By default, pytest uses the
@@ -153,8 +153,11 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the last lines of logs to the report of a failed test: the log of each operator that the
-    test uses, and the log of each component of the stack that is not ready.
+    """Add the last lines of these logs to the report of a failed test:
+
+    - The log of the operator of each :class:`.Installation` among the test's fixtures. If the
+      report already names an operator, the log of this operator is left out.
+    - The log of each stack component that is not ready.
     """
     report = yield
     if report.failed:
@@ -195,7 +198,9 @@ def _directory(config: pytest.Config) -> Path:
 
 
 def _bring_up(config: pytest.Config, directory: Path) -> None:
-    """Start the session's stack, unless another worker has started it."""
+    """Start the session's stack, unless another process of pytest has started the stack for the
+    same session.
+    """
     of_session = directory / "session"
     settings = AIRFLOW_SETTINGS
     with _shown(config), locked(directory.with_name(f"{directory.name}.lock"), "starting the tests' stack"):

@@ -22,9 +22,9 @@ class FakeJobs(StoredObjects[Key]):
     """A store of MLJobs in memory, with the ConfigMaps and Secrets that MLJobs name.
 
     Attributes:
-        reads: The total number of reads of a single MLJob (:meth:`get`, :meth:`find`).
-        overtake: How many of the next writes of an MLJob fail with a conflict, as if another client
-            had changed the MLJob.
+        reads: How often :meth:`get` or :meth:`find` was called, for all MLJobs together.
+        overtake: How many of the next writes fail with a conflict, for all MLJobs together. A write
+            fails as if another client had changed the MLJob.
         fail: The error that every write of an MLJob raises, or None.
         refuse: Returns whether the API server refuses a status as invalid.
         pruned: The fields of a status that are not stored, as if the CRD did not have them.

@@ -65,14 +65,16 @@ def _about(
 
     kubectl does the rest: get, describe, apply, edit, delete.
 
-    Exit codes: 0 success, 1 failed, 2 cancelled, 3 timed out, 4 the command could not do its work,
-    64 wrong options, 130 Ctrl-C.
+    Exit codes: 0 success, 1 an MLJob failed or lint found a mistake, 2 an MLJob was cancelled or
+    deleted, 3 an MLJob did not end within --timeout, 4 the command could not do its work, 64 wrong
+    options, 130 Ctrl-C.
     """
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line, and return its exit code. Wrong options, :class:`.MLJobError` and
-    ``OSError`` lead to a printed message. Any other exception is raised.
+    """Run a command line, and return its exit code, also after Ctrl-C or after the reader of the
+    output has closed the pipe. Wrong options, :class:`.MLJobError` and ``OSError`` lead to a
+    printed message. Other errors are raised.
     """
     try:
         app = application(arguments[0] if arguments else None)

@@ -1,4 +1,4 @@
-"""Notifies the owners of a report's findings.
+"""Sends Slack messages to the owners of the findings in a report.
 
 The state is saved after each message, so a retry of the task does not repeat a message. If Slack
 can't post to an owner's address, the message goes to the fallback channel. If an owner can't be

@@ -45,10 +45,12 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 
 
 def fits_header(token: str) -> bool:
-    """Return whether a bearer token can be sent in an HTTP header. RFC 6750, section 2.1, allows
-    even fewer characters.
+    """Return whether a bearer token can be sent in an HTTP header: the token has at least one
+    character, and all its characters are visible ASCII characters. RFC 6750, section 2.1, allows
+    only some of these characters.
 
-    Check a token before an HTTP library gets it, because the library's error may quote the token.
+    Call this function before an HTTP library gets the token, because an error of the library may
+    quote the token.
     """
     return _VISIBLE.fullmatch(token) is not None
 

@@ -167,7 +167,7 @@ def goes_on(status: MLJobStatus) -> bool:
 def run_facts_since(status: MLJobStatus) -> datetime | None:
     """Return the time before which the states of the run belong to the previous attempt. Return
     None if the previous attempt had another run, if there was no previous attempt, or if the
-    attempt that the status describes is :func:`closed`.
+    attempt that the status describes has ended although the MLJob has not ended.
 
     A run that was cleared ends a second time, and an event of the first end may arrive late. The
     result is the time at which Airflow queued the run again. As long as this time is not in the
@@ -208,7 +208,7 @@ def close(
     (10) entries are kept.
 
     Args:
-        status: The status without the end of the attempt.
+        status: The status that describes the attempt.
         phase: The phase with which the attempt ended.
         reason: The reason of the end.
         message: The message about the end. A long message is cut.
