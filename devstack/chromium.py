@@ -43,11 +43,12 @@ FETCH_SECONDS = 300
 
 
 def program() -> Path:
-    """Return the path of a Chromium.
+    """Return the path of a Chromium or Google Chrome on PATH. If PATH has neither, return the path
+    of the Chromium of the npm package `@sparticuz/chromium`. The package is downloaded unless the
+    cache (`devstack.caches`) has the package.
 
     Raises:
-        MissingToolError: No Chromium is on PATH, and the package can't be fetched or is not the
-            pinned one.
+        MissingToolError: The npm package can't be downloaded, or its hash is not the pinned hash.
     """
     for name in ON_PATH:
         if found := shutil.which(name):

@@ -1,8 +1,8 @@
 """The operator's handlers for kopf: startup, cleanup, login, and the watch events of MLJobs,
 AirflowInstances and namespaces.
 
-The operator uses only kopf's low-level event handlers, so kopf adds no annotation to users'
-objects.
+For watch events, the operator uses only kopf's low-level event handlers (``kopf.on.event``), so
+kopf adds no annotation to users' objects.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class ControllerManager(Protocol):
     watch: Watch
 
     async def start(self) -> None:
-        """List the AirflowInstances and MLJobs, and start the background tasks."""
+        """List all MLJobs. If the operator manages AirflowInstances, also list all AirflowInstances
+        and namespaces. Then start the background tasks.
+        """
         ...
 
     async def stop(self) -> None:

@@ -1,5 +1,6 @@
-"""The operator checks once whether the MLJob of a run needs a worker, and checks again only if
-Airflow has queued the run again.
+"""For each run, the operator checks once whether the run's MLJob needs a worker. The operator
+checks again only if Airflow has queued the run again. A worker is an object that reconciles one
+MLJob.
 """
 
 from __future__ import annotations

@@ -330,7 +330,9 @@ class TestBackfills:
 
 
 class TestWithheld:
-    """While the values to redact are unknown, the operator withholds all text of tasks."""
+    """While the operator does not know which Secret values a run's conf has, the operator shows no
+    new text from the run's tasks.
+    """
 
     async def test_error_is_shown_once_airflow_is_reachable_again(self, world: World) -> None:
         await apply(world)

@@ -6,15 +6,18 @@ A monitoring DAG (:mod:`.dag`) has the tasks of :mod:`.tasks`. The first task ma
 - :mod:`.observations` has the types of this data.
 - :mod:`.findings` compares the data with the :mod:`.thresholds`, and makes a finding for each
   problem.
-- :mod:`.variables` parses the Airflow Variables of the thresholds and of the notifications.
 - :mod:`.links` makes URLs of Airflow's UI.
-- :mod:`.wording` writes numbers and lists in words.
 
 The other tasks use the report:
 
 - :mod:`.notifications` notifies the owners in Slack.
 - :mod:`.pages` writes an HTML page.
 - :mod:`.report_message` makes the Kafka message with the report.
+
+The first task and some of the other tasks use these modules:
+
+- :mod:`.variables` parses Airflow Variables whose value is a JSON object.
+- :mod:`.wording` formats durations, numbers and lists of names as text.
 
 All data comes from the REST API, because tasks of Airflow 3 have no access to the metadata
 database. If a list is too long to be read completely, the report names the kinds of findings that

@@ -47,7 +47,8 @@ class Upstream:
 
     Attributes:
         name: The MLJob's name.
-        phase: The MLJob's phase. Empty if no operator has read the MLJob yet.
+        phase: The MLJob's phase. Empty if no operator has read the MLJob yet, or if there is a
+            ``problem``.
         problem: Why the MLJob can't be shown, for example ``not found``. Otherwise empty.
     """
 

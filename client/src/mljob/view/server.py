@@ -100,8 +100,8 @@ def application(site: Site) -> Starlette:
 
 
 async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str], None]) -> None:
-    """Serve the view on this machine, for the person who has started it. The view runs until the
-    process gets SIGINT or SIGTERM, or until the asyncio task of this call is cancelled.
+    """Serve the view on this machine, for the person who has started the view. The view runs until
+    the process gets SIGINT or SIGTERM, or until the asyncio task of this call is cancelled.
 
     Args:
         config: The person's cluster and credentials.

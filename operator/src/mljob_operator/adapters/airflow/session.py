@@ -232,7 +232,8 @@ class Session:
             args: The method's positional arguments.
             cursors: Whether this list has cursors in Airflow 3.2 and later. Requests then have a
                 cursor and an offset, because 3.1 ignores the cursor.
-            absent: The texts by which Airflow says that the object does not exist.
+            absent: The texts by which Airflow says that the object to which the list belongs
+                does not exist, for example the run of a list of task instances.
             skip_too_large: Whether to leave out a row that is too large to be read. Set this for a
                 list of many runs, so that one large conf does not hide the other runs.
             query: The method's keyword arguments.
@@ -304,8 +305,8 @@ class Session:
 
     def assert_backfills(self) -> None:
         """Check that this version of Airflow can find the runs of one backfill. If the version is
-        too old, the next request asks for the version again, because Airflow may have been
-        upgraded.
+        too old, the session requests the version again before the next request, because Airflow may
+        have been upgraded.
 
         Raises:
             AirflowUnsupported: The version is too old.

@@ -26,16 +26,17 @@ class _Entry:
         active: Whether the attempt has or had a run in Airflow, and the stored status does not show
             yet that the attempt is over.
         is_backfill: Whether ``run`` is a backfill.
-        over: Whether the run has ended.
+        over: Whether ``run`` has ended.
         unread: Whether the operator does not know all tasks of the run yet. For a backfill, whether
             the operator does not know yet that Airflow has created the attempt's runs.
         missed: Whether Airflow's last answer was that the run does not exist.
-        hot: Whether the run may change at any moment without a Kafka event.
+        hot: Whether ``run`` is likely to change soon without a Kafka event
+            (:func:`.expects_change`).
         last_event_at: When the last Kafka event of a run in the backfill was read. None if there
             was no such event, or if ``run`` is not a backfill.
         needs_halt_check: Whether the change feed's reader must check for this MLJob whether the
             run's DAG schedules tasks.
-        still: Whether no known task of the run is active.
+        still: Whether no known task of the run is in an active state, such as running or deferred.
         halt: The last observed reason why the run's DAG schedules no tasks. None if the DAG
             schedules tasks.
     """
@@ -79,7 +80,7 @@ class DagRunsOfJobs:
     Attributes:
         by_halt: The MLJobs by halt. A halt is the last observed reason why the DAG schedules no
             tasks, or None if the DAG schedules tasks.
-        moving: The MLJobs whose run has an active task.
+        moving: The MLJobs whose run has a task in an active state, such as running or deferred.
     """
 
     by_halt: defaultdict[Halt | None, set[Key]] = field(default_factory=lambda: defaultdict(set))
@@ -101,9 +102,11 @@ class FollowedRuns:
             operator does not know all tasks of the run yet, or does not know yet that Airflow has
             created the backfill's runs for the attempt.
         missed: The MLJobs whose run does not exist, according to Airflow's last answer.
-        hot: The MLJobs whose run may change at any moment without a Kafka event.
-        events: When the last Kafka event of each active backfill was read, by MLJob. :meth:`is_hot`
-            removes old times.
+        hot: The MLJobs whose run is likely to change soon without a Kafka event
+            (:func:`.expects_change`).
+        events: For each MLJob with an active attempt of a backfill, when the last Kafka event about
+            a run of the backfill was read. :meth:`is_hot` may remove times that are at least 3
+            seconds old.
         dags: By DAG id, the MLJobs whose workers are told whether the DAG schedules tasks.
     """
 
@@ -118,8 +121,10 @@ class FollowedRuns:
     dags: dict[str, DagRunsOfJobs] = field(default_factory=dict)
 
     def is_hot(self, now: datetime) -> bool:
-        """Return whether at least one run is likely to change soon without a Kafka event
-        (:func:`.expects_change`), or a Kafka event about a run of a backfill has arrived lately.
+        """Return whether at least one of these statements is true:
+
+        - At least one run is likely to change soon without a Kafka event (:func:`.expects_change`).
+        - A Kafka event about a run of a backfill was read less than 3 seconds before ``now``.
         """
         if self.hot:
             return True
