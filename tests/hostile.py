@@ -81,7 +81,7 @@ unrelated to any run.
 
 def hostile(random: Random, good: Message) -> bytes | None:
     """Return the value of a random hostile message. Some hostile messages are changed copies of
-    ``good``. None stands for a message without a value.
+    the valid message ``good``. None stands for a message without a value.
     """
     return random.choice((_nonsense, _broken, _out_of_bounds, _out_of_bounds, _out_of_bounds, _about_others))(
         random, good

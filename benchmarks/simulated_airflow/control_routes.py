@@ -1,5 +1,5 @@
-"""Requests that control the simulation. These requests need a token. The simulated faults do
-not affect these requests.
+"""Requests that observe or control the simulation. These requests need a token. The simulated
+faults do not affect these requests.
 
 - ``GET /simulation``: the numbers of runs by DAG, of active runs, of requests by route and status,
   and of events.

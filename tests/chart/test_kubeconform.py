@@ -1,5 +1,7 @@
-"""kubeconform finds no problem in the chart's objects. It uses the schemas of two versions of
-Kubernetes: the oldest version that the chart supports, and the newest version with schemas.
+"""kubeconform finds no problem in the chart's objects. Kinds that are not part of Kubernetes, such
+as ServiceMonitor, are not checked. All other objects are checked with the schemas of two versions
+of Kubernetes: the oldest version that the chart supports, and the newest version in the package
+``kubernetes-validate``.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 - :class:`InvalidResource`: an object of the cluster does not fit the model of its kind.
 - :class:`ApiError` and its subclasses: a request to the Kubernetes API server failed, or was not
   sent because it is wrong.
-- :class:`JobError` and its subclasses: an MLJob did not succeed, or did not end in time.
+- :class:`JobError` and its subclasses: an MLJob did not succeed, or did not end while the client
+  waited.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ class BadAnswer(ApiError):
 
 
 class JobError(MLJobError):
-    """An MLJob did not succeed, or did not end in time.
+    """An MLJob did not succeed, or did not end while the client waited.
 
     Attributes:
         job: The last state of the MLJob that the client has read.
@@ -172,7 +173,7 @@ class JobDeleted(JobCancelled):
 
 
 class JobTimeout(JobError, TimeoutError):
-    """The MLJob did not end in time, and continues."""
+    """The MLJob did not end while the client waited, and continues."""
 
 
 _BY_CODE: dict[int, type[ApiError]] = {

@@ -1,5 +1,5 @@
-"""The operator writes a change of a status at once if the change tells readers something. More
-exact times, and changes that follow from more exact times, may wait for a few seconds.
+"""Which changes of a status the operator writes at once, and which changes may wait for a few
+seconds. For example, a more exact time may wait.
 """
 
 from __future__ import annotations

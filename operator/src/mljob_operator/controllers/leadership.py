@@ -3,10 +3,11 @@
 A leader stops its work when 70 percent of the Lease's duration (``STOPS_AFTER``) has passed since
 its last successful renewal. Unless the leader releases the Lease, a standby takes the Lease only
 after it has observed no renewal for the whole duration. Each process measures the time with its own
-clock. So two leaders never work at the same time, even if their clocks show different times.
+clock. So unless somebody deletes the Lease, two leaders never work at the same time, even if their
+clocks show different times.
 
-The leader election of the Kubernetes client for Python does not guarantee this
-(docs/adr/0035-standby.md).
+With the leader election of the Kubernetes client for Python, two leaders could work at the same
+time (docs/adr/0035-standby.md).
 """
 
 from __future__ import annotations

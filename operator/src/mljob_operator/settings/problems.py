@@ -61,8 +61,8 @@ def unusable_files(settings: Settings) -> list[str]:
 
 
 def explained(error: ValidationError) -> list[str]:
-    """Return the problems in a ValidationError of the settings, without secrets. Each setting has
-    at most one sentence.
+    """Return a sentence for each problem in a ValidationError of the settings, without secrets. If
+    a setting has several problems, only its first problem is returned.
     """
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     found: dict[str, str] = {}

@@ -37,7 +37,7 @@ class MLJobLister:
         return self._index.of(airflow)
 
     def state(self, key: Key, airflow: str) -> State | None:
-        """Return the current state of an unfinished MLJob that has an attempt in this Airflow.
+        """Return the state of an unfinished MLJob that has an attempt in the given Airflow.
         Return None if there is no such MLJob, if the MLJob was not read yet, or if an unexpected
         error prevents the computation.
         """

@@ -1,6 +1,9 @@
-"""Decides which MLJob may submit a run next if the number of active runs in an Airflow is limited.
+"""Decides which MLJob may submit a run next if the number of MLJobs with an active run in an
+Airflow is limited.
 
-``maxActiveRuns`` of the AirflowInstance and ``maxActiveRuns`` of an access rule limit the number.
+``maxActiveRuns`` of the AirflowInstance limits this number for the whole Airflow. ``maxActiveRuns``
+of an access rule limits this number for the MLJobs of the rule.
+
 An MLJob that wants to submit a run makes a reservation, and waits until the queue admits the MLJob.
 An admitted MLJob counts against the limits until the operator knows that its run has ended or does
 not exist.
@@ -55,7 +58,7 @@ class Reservation:
 
 @frozen
 class Limits:
-    """The limits on the number of active runs of MLJobs in an Airflow. None means no limit.
+    """The limits on the number of MLJobs with an active run in an Airflow. None means no limit.
 
     Attributes:
         total: The limit of the whole Airflow.
@@ -247,9 +250,10 @@ class _PriorityQueue:
 
 
 class _RuleQueue:
-    """The namespaces whose MLJobs wait under one access rule. A turn is a number, and the namespace
-    with the lowest turn is the next. If turns are equal, the namespace with the oldest MLJob is the
-    next.
+    """The MLJobs of one priority and one access rule that wait for admission to one Airflow, by
+    namespace. Each namespace has a number, its turn. The first MLJob of the queue is the oldest
+    MLJob of the namespace with the lowest turn. If namespaces have the same turn, the namespace
+    with the oldest MLJob comes first.
     """
 
     def __init__(self) -> None:

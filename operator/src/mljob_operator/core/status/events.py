@@ -1,6 +1,5 @@
-"""The Kubernetes Events of an MLJob, as ``kubectl describe`` shows them: the Events for a change of
-the status, and the Events about runs that a cancelled run had started. The reasons of Events are
-stable, because alerts match on the reasons.
+"""The Kubernetes Events for a change of an MLJob's status, and the Events about runs that a
+cancelled run had started. The reasons of Events are stable, because alerts match on the reasons.
 """
 
 from __future__ import annotations
@@ -196,13 +195,12 @@ def _unknown_params(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _is_cancelling_or_cancelled(status: MLJobStatus) -> bool:
-    """Return whether ``status`` says that the operator is cancelling, or has cancelled, the run.
-    The operator writes such a status before the operator asks Airflow to cancel the run.
-    """
     return status.phase in _CANCELLED or status.reason in CANCEL_REASONS
 
 
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
+    # The operator writes the status of a cancellation before the operator asks Airflow to cancel
+    # the run. So ``old`` is such a status when the cancelled tasks fail.
     if _is_cancelling_or_cancelled(old):
         return []
     if new.progress is None:
