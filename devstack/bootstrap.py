@@ -82,13 +82,14 @@ def system_certificates() -> str | None:
 
 
 def pip_environment() -> dict[str, str]:
-    """Return the environment variables for pip: the variables of this process, and `PIP_CERT`.
+    """Return the environment variables for pip: the variables of this process, and usually
+    `PIP_CERT`.
 
-    By default an older pip trusts only certificates of its own, which lack the certificate of a
-    company's proxy. So the function sets `PIP_CERT`, unless this process has this variable already
-    or the system is macOS. The value is that of the variable `SSL_CERT_FILE`, or else the path of
-    the file with the certificates that the system trusts. Without such a file, the function does
-    not set `PIP_CERT`.
+    By default, pip before version 24.2 trusts only certificates of its own, which lack the
+    certificate of a company's proxy. So the function sets `PIP_CERT`, unless this process has this
+    variable already or the system is macOS. The value is that of the variable `SSL_CERT_FILE`, or
+    else the path of the file with the certificates that the system trusts. If both are missing, the
+    function does not set `PIP_CERT`.
 
     On macOS, the system's file lacks the certificate of a company's proxy too.
     """

@@ -55,7 +55,8 @@ def slack_conn_id() -> str:
 
 def slack_channel() -> str:
     """Return the Slack channel for messages about findings without an owner, and for messages to
-    owners whose Slack address is not known. An empty string means that the option is not set.
+    owners whose Slack address is not known or does not work. An empty string means that the option
+    is not set.
     """
     return _get("slack_channel", "")
 

@@ -27,17 +27,15 @@ _MAX_RETRY_REQUEST = 253
 
 
 class Verdict(StrEnum):
-    """How an MLJob ended, or ``STALLED``: the MLJob can't continue until somebody changes its spec,
-    its DAG or its rights.
+    """How an MLJob ended, or ``STALLED``: the MLJob can't continue until somebody removes the cause,
+    for example an invalid spec.
     """
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     CANCELLED = "Cancelled"
     STALLED = "Stalled"
-    """The MLJob waits for a change of its spec, its DAG or its rights, and can't go on by
-    itself.
-    """
+    """The MLJob can't continue until somebody removes the cause, for example an invalid spec."""
 
 
 def verdict_of(job: MLJob) -> Verdict | None:

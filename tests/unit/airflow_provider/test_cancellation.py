@@ -35,7 +35,8 @@ class FakeClock:
 @dataclass
 class FakeRuns:
     """A fake Airflow with one run, for the requests of a cancellation (:class:`.Runs`). As in
-    Airflow, setting a task instance to failed clears the failed task instances downstream.
+    Airflow, setting a task instance to failed clears the downstream task instances that are in the
+    state failed or upstream_failed.
     """
 
     run: str | None = "running"

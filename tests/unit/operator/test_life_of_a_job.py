@@ -1,4 +1,6 @@
-"""When the run of an MLJob ends, the MLJob succeeds or fails, and no later event changes its phase."""
+"""When the run of an MLJob ends, the MLJob succeeds or fails. Later events from Airflow do not change
+the phase of the MLJob.
+"""
 
 from __future__ import annotations
 

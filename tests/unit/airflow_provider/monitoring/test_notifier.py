@@ -1,4 +1,4 @@
-"""The monitoring notifies each owner in Slack."""
+"""The monitoring DAGs send Slack messages about their findings to the owners of DAGs."""
 
 from __future__ import annotations
 

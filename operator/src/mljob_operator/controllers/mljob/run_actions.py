@@ -131,8 +131,9 @@ class RunActions:
         return await context.dag_runs.get(run.dag_id, run.run_id)
 
     async def cancel(self, context: ActionContext) -> TrackedJob:
-        """Set the run's unfinished task instances to failed, and then set the run to failed. If a
-        run of the cancellation DAG is queued for this run, set the queued run to failed too.
+        """Set the run's unfinished task instances to failed, and then set the run to failed. The
+        operator also has a DAG whose runs cancel other runs. If a run of this DAG is queued to
+        cancel the MLJob's run, set the queued run to failed too.
         """
         run, now = context.state.run, context.state.now
         await context.confirm()

@@ -9,7 +9,7 @@
 - :mod:`.cycle`: the MLJobs that wait for each other.
 - :mod:`.attempts`: the attempts. Each attempt starts a new dag run, or continues an earlier run.
 - :mod:`.transient_state`: what this process has tried for an MLJob, and what failed.
-- :mod:`.remembered`: the knowledge about the run that a stored status contains.
+- :mod:`.remembered`: what a stored status says about the run.
 - :mod:`.tracked`: everything that this process knows of an MLJob, as one value.
 - :mod:`.timeline`, :mod:`.attempt_trace`: the times of an MLJob for metrics and traces.
 - :mod:`.classification`: the state of an MLJob, such as its stage and its deadlines.

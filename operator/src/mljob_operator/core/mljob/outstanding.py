@@ -9,8 +9,8 @@ from .resource.job import Job
 
 
 def is_retryable(job: Job) -> bool:
-    """Return whether the operator can carry out a requested retry now. The result is False in these
-    cases:
+    """Return whether the operator can carry out a requested retry, now or after the end of a run in
+    progress. The result is False in these cases:
 
     - The MLJob is being deleted.
     - ``spec.cancel`` is true. This value is final.
@@ -20,9 +20,11 @@ def is_retryable(job: Job) -> bool:
 
 
 def wants_retry(job: Job) -> bool:
-    """Return whether a user has requested a retry that the operator has not begun yet, and that the
-    operator can carry out now (:func:`is_retryable`). ``status.lastHandledRetry`` has the last
-    request for which the operator has begun a retry.
+    """Return whether these two statements are true:
+
+    - A user has requested a retry, and the operator has not begun the retry yet. When the operator
+      begins the retry, the operator stores the request in ``status.lastHandledRetry``.
+    - :func:`is_retryable` returns True.
     """
     return is_retryable(job) and job.retry_request not in (None, job.status.last_handled_retry)
 
