@@ -1,4 +1,4 @@
-"""The DAGs that every simulated Airflow has: the DAGs of the benchmarks and of the contract tests."""
+"""The DAGs of the benchmarks and of the contract tests, for the simulated Airflow."""
 
 from __future__ import annotations
 

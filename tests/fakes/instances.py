@@ -18,7 +18,7 @@ class FakeInstances(StoredObjects[str]):
     Attributes:
         unlabelled: The names of the Secrets that lack the label for Airflow's credentials. A read
             of such a Secret raises SecretUnlabelled.
-        labels: The labels of namespaces, by name.
+        labels: The labels of each namespace, by the name of the namespace.
     """
 
     def __init__(self) -> None:

@@ -17,8 +17,8 @@ START_SECONDS = 30
 
 @dataclass(frozen=True)
 class RunningView:
-    """A live view that is running. The ``first_url`` of a local view contains a token, which lets
-    the browser in.
+    """A live view that is running. If :func:`local_view` started the view, ``first_url`` contains
+    the token that lets the browser in.
     """
 
     first_url: str

@@ -29,8 +29,9 @@ def rows_of_history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
 
 
 def rows_of_status(job: MLJob) -> list[dict[str, Any]]:
-    """Return a row for each task in the status that has metrics. The row has the last metrics of
-    the task. The time in each row is the time of the run's last event.
+    """Return a row for each task that has metrics in the MLJob's status. The row has the last
+    metrics of the task. The time in each row is ``status.lastEventTime``, the time of the newest
+    change in the status.
     """
     status = job.status
     return [

@@ -6,7 +6,7 @@ default the DAG runs every 15 minutes. The DAG finds:
 - DAGs that are in use, but are no longer in their file;
 - tasks that fail again and again with the same error;
 - runs and tasks that don't start;
-- tasks that run longer than in earlier runs, or wait longer for slots and a worker.
+- tasks that run longer, or wait longer for slots and a worker, than in earlier runs.
 
 Each output is off until you set its option in the section ``[mljob]`` of Airflow's configuration:
 

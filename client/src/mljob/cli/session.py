@@ -148,11 +148,11 @@ class Session:
 
         Args:
             value: The object.
-            create: Whether an existing object of this name is an error. If not, ``value`` is
-                checked as a merge patch of the existing object.
+            create: If True, an existing object of this name is an error. If False, and an object of
+                this name exists, ``value`` is checked as a merge patch of the existing object.
 
         Raises:
-            AlreadyExists: With ``create``, there is an object of this name.
+            AlreadyExists: ``create`` is True, and there is an object of this name.
             Invalid: The API server would refuse the object.
             NotAllowed: The user may not create or change the object.
         """

@@ -56,7 +56,8 @@ class ApiMetrics:
     def watch(
         self, *, streams: Callable[[], float], connections: Callable[[], float], readers: Callable[[], float]
     ) -> None:
-        """Set the functions that each scrape calls.
+        """Set the functions that return the current values of three metrics. Each scrape calls the
+        functions.
 
         Args:
             streams: Returns the number of requests that are being answered.

@@ -110,8 +110,7 @@ class TopicReader:
 
         Returns:
             True if a worker has accepted the change. The worker later reports the message as done.
-                False if the message reports no change that the operator uses, or if the run belongs
-                to no MLJob of this operator.
+                False if no worker has accepted the change.
 
         Raises:
             Unreadable: The message can't be read.

@@ -24,7 +24,8 @@ class LiveComparison:
         reads: Opens the sources of the page's data, and releases the sources when the page is
             closed.
         feeds: The Kubernetes watches that provide the MLJobs, by namespace and name of the MLJob.
-        by: The output or metric to order the MLJobs by, or an empty text.
+        by: The output or metric that orders the MLJobs. If this text is empty, the page chooses the
+            output or metric.
         asked: How many MLJobs the URL names. This number may exceed the number of compared MLJobs.
         renderer: Makes the HTML.
     """
@@ -71,7 +72,9 @@ class LiveComparison:
         return compare_page(jobs, reports, by=self._by, missing=missing)
 
     async def show(self) -> Shown:
-        """Return a :class:`.Shown` with the current title, HTML and phases of the page."""
+        """Return a :class:`.Shown` with the current title and HTML of the page, and with the phase of
+        each compared MLJob.
+        """
         now = datetime.now(UTC)
         page = await self.page(now)
         parts = self._renderer.fragments({"comparison-table": "compare/table.html"}, page=page, now=now)

@@ -58,9 +58,11 @@ class TaskRow:
     Attributes:
         counts: For a mapped task, how many instances succeeded or were skipped, and how many
             instances the task has, such as ``12/40``. Empty for other tasks.
-        progress: The progress that the task last reported, in percent, or None.
-        started_at: When the newest try started, or None.
-        ended_at: When the newest try ended, or None.
+        progress: The progress of the task, in percent, or None if the progress is unknown.
+        started_at: When the newest try started, or None. For a mapped task, when the first instance
+            started.
+        ended_at: When the newest try ended, or None. For a mapped task, when the last instance
+            ended.
     """
 
     task_id: str

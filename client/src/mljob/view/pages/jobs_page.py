@@ -31,8 +31,8 @@ class JobsPage:
     """The content of a page of the list.
 
     Attributes:
-        phases: The count of each phase. A phase without MLJobs is left out, unless the filter
-            selects this phase.
+        phases: The count of each phase. A phase whose count is 0 is left out, unless the
+            filter selects this phase.
         total: How many MLJobs there are in the chosen namespace, or in all namespaces.
         matching: How many MLJobs match the filter.
         first: The number of the page's first row, counted from 1 over all pages. 0 if the page has

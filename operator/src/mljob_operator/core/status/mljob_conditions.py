@@ -32,8 +32,8 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
 
     - Complete is True if the MLJob has succeeded.
     - Failed is True if the MLJob has failed or was cancelled.
-    - Suspended is True if the MLJob is suspended. It is False if the MLJob was suspended before, or
-      if the operator is pausing or resuming the MLJob's backfill.
+    - Suspended is True if the MLJob is suspended. Otherwise, Suspended is False if the MLJob was
+      suspended before, or if the operator is pausing or resuming the MLJob's backfill.
     - SpecApplied is False if the spec has changed, and the operator refuses the change or can't
       apply the change now.
     - UnknownParams is True if the conf has keys that are not params of the DAG.
