@@ -103,7 +103,9 @@ class AirflowWorld(Protocol):
     async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]: ...
     async def until_asked(self, run_id: str, model: str) -> None: ...
     async def finish(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Let the run's only task write a log and succeed, unless the Airflow runs tasks by itself."""
+        """Make the task write a log and succeed, and set the run to success. Do nothing if this
+        Airflow runs tasks by itself.
+        """
 
 
 class MemoryAirflow:

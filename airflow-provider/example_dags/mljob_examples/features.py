@@ -1,12 +1,12 @@
 """Computes the features that the DAG ``enrich_dataset`` adds to a dataset.
 
-A dataset has these columns, in this order:
+The resulting dataset has these columns, in this order:
 
-- the inputs, which are the columns of scikit-learn's dataset;
+- the inputs, which are the features of one of scikit-learn's datasets;
 - :data:`LABEL` and :data:`ORIGIN`;
 - the added features.
 
-A model receives only the inputs of a row, and computes the features itself.
+A model receives only the inputs of a row, and computes the added features itself.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
     """Make an unfitted transformer that computes a family of features from inputs.
 
     Args:
-        name: The family.
-        components: The number of features in the family ``components``, at most the number of
-            inputs.
-        clusters: The number of clusters. A feature in the family ``clusters`` is the distance to
-            the centre of a cluster.
+        name: The family: ``components`` (principal components), ``clusters`` (the distances to the
+            centres of clusters), or ``statistics`` (see :func:`statistics`).
+        components: The number of principal components, at most the number of inputs.
+        clusters: The number of clusters.
     """
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.decomposition import PCA
@@ -49,8 +48,9 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
 
 
 def columns(name: Family, number: int) -> list[str]:
-    """Return the names of the columns of a family. ``number`` is the number of columns. The family
-    ``statistics`` always has four columns, and ignores ``number``.
+    """Return the names of the columns that hold the features of a family (see :func:`family`).
+    ``number`` is the number of columns. The family ``statistics`` always has four columns, and
+    ignores ``number``.
     """
     if name == "statistics":
         return ["mean", "spread", "maximum", "energy"]
@@ -70,8 +70,9 @@ def statistics(values: Any) -> Any:
 
 
 def recipe(families: Sequence[Family] = (), *, components: int = 1, clusters: int = 2) -> Any:
-    """Make an unfitted transformer that adds the features of the families to the inputs. The
-    field ``recipe`` in a dataset's ``card.json`` has the arguments of this function.
+    """Make an unfitted transformer that returns the inputs, followed by the features of each family
+    (see :func:`family`). The DAG ``enrich_dataset`` stores the arguments of this function in the
+    new dataset's ``card.json``, in the field ``recipe``.
     """
     from sklearn.pipeline import FeatureUnion
 

@@ -131,7 +131,7 @@ class Case:
         absent: The outcome of the operation after this 404.
         otherwise: The outcomes that differ from the general rule in :func:`expected`, by name of
             the answer.
-        changes: Whether the request changes something in Airflow.
+        checks_outcome_unknown: Whether the test also checks the error's ``outcome_unknown``.
     """
 
     operation: str
@@ -141,7 +141,7 @@ class Case:
     detail: str = ""
     absent: Outcome = AirflowError
     otherwise: Mapping[str, Outcome] = field(default_factory=dict)
-    changes: bool = False
+    checks_outcome_unknown: bool = False
 
 
 def equals(wanted: Any) -> Outcome:
@@ -185,17 +185,26 @@ async def read_log(airflow: Airflow) -> list[str] | None:
 CASES = [
     Case("submit", "version", submit, otherwise=ANY_404),
     Case("submit", "login", submit, otherwise={**AS_A_LOGIN, **ANY_404}),
-    Case("submit", "trigger", submit, detail=NO_DAG, absent=DagNotFound, changes=True),
-    Case("submit", "get run", submit, given=THERE, detail=NO_RUN, absent=AirflowUnavailable, changes=True),
+    Case("submit", "trigger", submit, detail=NO_DAG, absent=DagNotFound, checks_outcome_unknown=True),
+    Case(
+        "submit", "get run", submit, given=THERE, detail=NO_RUN, absent=AirflowUnavailable, checks_outcome_unknown=True
+    ),
     Case(
         "submit",
         "list import errors",
         submit,
         given=NOT_HERE,
         otherwise=dict.fromkeys(EVERY, DagNotFound),
-        changes=False,
+        checks_outcome_unknown=False,
     ),
-    Case("submit", "get dag", submit, given=NOT_HERE, otherwise=dict.fromkeys(EVERY, DagNotFound), changes=False),
+    Case(
+        "submit",
+        "get dag",
+        submit,
+        given=NOT_HERE,
+        otherwise=dict.fromkeys(EVERY, DagNotFound),
+        checks_outcome_unknown=False,
+    ),
     Case("params", "get dag details", lambda a: a.params(DAG), detail=NO_DAG, absent=equals({})),
     Case("conf", "get run", lambda a: a.conf(DAG, RUN), detail=NO_RUN, absent=ValidationFailed),
     Case(
@@ -211,7 +220,7 @@ CASES = [
         lambda a: a.clear_failed(DAG, RUN, since=None),
         detail=NO_RUN,
         absent=AirflowError,
-        changes=True,
+        checks_outcome_unknown=True,
     ),
     Case("get", "get run", lambda a: a.get(DAG, RUN), detail=NO_RUN, absent=equals(None)),
     Case("tasks", "list tasks of a run", lambda a: a.tasks(DAG, RUN), detail=NO_RUN[4:], absent=equals([])),
@@ -309,7 +318,7 @@ CASES = [
         given=NONE_YET,
         detail=f"Could not find dag {BACKFILL_DAG}",
         absent=DagNotFound,
-        changes=True,
+        checks_outcome_unknown=True,
     ),
     Case("backfills.find", "list backfills", lambda a: a.backfills.find(BACKFILL_DAG, RUN)),
     Case("backfills.list_runs", "list runs of a backfill", lambda a: a.backfills.list_runs(MADE)),
@@ -408,7 +417,7 @@ async def test_answer_has_the_expected_outcome(
     if isinstance(found, AirflowUnavailable):
         assert found.retry_after == (7 if "Retry-After" in name else 0)
         assert case.otherwise or name == THE_THING or shared.url in str(found), "it says whose answer it was"
-    if case.changes:
+    if case.checks_outcome_unknown:
         assert found.outcome_unknown is (case.given is THERE or name not in CERTAIN), found
 
 

@@ -117,8 +117,9 @@ class JobStore(Protocol):
         self, job: Job, *, present: bool, annotations: Mapping[str, str] | None = None
     ) -> Job | None:
         """Add the operator's finalizer if ``present`` is true, else remove the finalizer. Also set
-        ``annotations``. Return the changed MLJob, or None if the MLJob no longer exists. An MLJob
-        that is being deleted no longer exists after its last finalizer is removed.
+        the annotations in ``annotations``, and keep the MLJob's other annotations. Return the
+        changed MLJob, or None if the MLJob no longer exists. An MLJob that is being deleted no
+        longer exists after its last finalizer is removed.
 
         Raises:
             Conflict: The MLJob has changed.

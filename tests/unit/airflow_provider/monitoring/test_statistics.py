@@ -35,7 +35,7 @@ def student(sigma: float) -> Noise:
 
 def two_ways(share: float) -> Noise:
     """Return a function that draws the random duration of a short run, or of a long run, which
-    takes thirty times as long. ``share`` is the probability of a long run.
+    takes about thirty times as long. ``share`` is the probability of a long run.
     """
     return lambda rng: (600 if rng.random() < share else 20) * math.exp(0.1 * rng.gauss(0, 1))
 

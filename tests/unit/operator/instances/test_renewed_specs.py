@@ -1,5 +1,5 @@
 """A finished MLJob gets a new spec, and the AirflowInstance for the next run is unavailable,
-missing or deleted.
+does not exist yet, or is being deleted.
 """
 
 from __future__ import annotations

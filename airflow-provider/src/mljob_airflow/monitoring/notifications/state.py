@@ -1,18 +1,20 @@
-"""Remembers the findings that each owner was notified of, and decides which notifications to send
-after a new report.
+"""Decides which notifications to send after a new report. The state has the findings that each
+owner was notified of.
 
-An owner has one current thread in Slack. The first message of the thread has all findings of the
-owner.
+An owner has at most one current thread in Slack. The repeat period (the threshold ``quiet_hours``)
+begins with the first message of the thread. The thread ends when the state has no more findings of
+the owner. After each report, the first of these rules that applies decides what an owner gets:
 
-- A new or more severe finding causes a reply in the thread. The channel shows this reply too.
-- If findings are resolved, and no finding is new or more severe, the owner gets a reply that only
-  the thread shows.
-- If no finding is new, more severe or resolved, the owner gets no message.
-- The repeat period (the threshold ``quiet_hours``) begins with the first message of a thread. If
-  the owner has findings after the end of this period, a new message with all of the owner's
-  findings starts a new thread.
+1. If the owner has findings but no current thread, a message with all of the owner's findings
+   starts a thread.
+2. If the owner has findings and the repeat period is over, a message with all of the owner's
+   findings starts a new thread.
+3. If a finding is new or more severe, the owner gets a reply in the thread. The channel shows this
+   reply too.
+4. If a finding is resolved, the owner gets a reply that only the thread shows.
+5. Otherwise, the owner gets no message.
 
-Four rules avoid needless messages:
+Four more rules avoid needless messages:
 
 - A finding counts as resolved only if it has been missing in all reports of the last 45 minutes (by
   default), because findings may come and go.

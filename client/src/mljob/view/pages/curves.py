@@ -168,8 +168,8 @@ def curve(name: str, axis: str, series: Sequence[Series], omitted: int = 0) -> C
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Return the SVG path of a curve that is 60 units wide and 16 units high. Return an empty text
-    for fewer than two values.
+    """Return the SVG path of a curve in a picture that is 60 units wide and 16 units high. Return an
+    empty text for fewer than two values.
     """
     if len(values) < 2:
         return ""

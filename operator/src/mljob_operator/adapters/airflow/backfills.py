@@ -2,8 +2,9 @@
 
 Airflow's lists of runs don't name the backfill of a run. So the operator adds a marker to the conf
 of each backfill that it creates, and Airflow copies this conf to the backfill's runs. The marker
-holds ``status.dagRunId`` of the MLJob and the number of its attempt. The operator asks Airflow only
-for runs with the marker (``conf_contains``), so it need not read all runs of a DAG.
+holds ``status.dagRunId`` of the MLJob and the number of its attempt. To find the runs of a
+backfill, the operator asks Airflow only for runs with the marker (``conf_contains``), so it need
+not read all runs of a DAG.
 """
 
 from __future__ import annotations
@@ -191,8 +192,7 @@ class AirflowBackfills:
 
     def _active_backfill(self, dag_id: str, marker: Marker) -> Backfill:
         """Return the DAG's backfill in progress, if its marker is equal to ``marker``. An equal
-        marker shows that an earlier request of the operator created the backfill, but got no
-        answer. This method is called after Airflow has refused to create another backfill (409).
+        marker shows that an earlier request of the operator created the backfill. This method is called after Airflow has refused to create another backfill (409).
 
         Raises:
             BackfillActive: The backfill in progress has another marker, or ended after Airflow's
@@ -263,7 +263,9 @@ def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
-    """Return the backfill run in ``row``, or None if the run's conf has no valid marker."""
+    """Return the run in ``row`` as a BackfillRunChange, or None if the run's conf has no valid
+    marker.
+    """
     marker = _marker(row, "conf")
     if marker is None:
         return None

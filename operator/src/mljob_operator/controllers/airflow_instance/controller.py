@@ -1,4 +1,5 @@
-"""The controller of AirflowInstances probes each Airflow, and writes the AirflowInstance's status.
+"""The controller of AirflowInstances probes the Airflow of each AirflowInstance, and writes the
+status of each AirflowInstance.
 
 Each AirflowInstance has its own asyncio task, so an Airflow that does not answer delays only its
 own MLJobs.
@@ -107,7 +108,7 @@ class AirflowInstanceController:
 
         - The AirflowInstance is new. If :meth:`start` was called, also start an asyncio task for the
           AirflowInstance. If the annotation ``mljob.dev/is-default-instance`` is "true", also
-          request an early probe of each AirflowInstance with this annotation.
+          request an early probe of each AirflowInstance on which this annotation is "true".
         - The spec or the annotation ``mljob.dev/is-default-instance`` has changed, or the deletion
           has begun. Also request an early probe of this AirflowInstance, and of each
           AirflowInstance whose annotation ``mljob.dev/is-default-instance`` is "true".
@@ -207,8 +208,8 @@ class AirflowInstanceController:
                 pass
 
     async def _guarded_reconcile(self, registered: RegisteredInstance) -> float:
-        """Reconcile an AirflowInstance once, and log errors. Return the seconds until the next
-        reconciliation.
+        """Reconcile an AirflowInstance once. Raise no error. Log all errors except Conflict and Gone.
+        Return the seconds until the next reconciliation.
         """
         name = registered.instance.name
         try:

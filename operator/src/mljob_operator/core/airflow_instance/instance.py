@@ -38,8 +38,9 @@ class Instance:
     Attributes:
         annotated: Whether the object is annotated as the default.
         accepts: The value of the annotation ``mljob.dev/accept-vanished-runs``, or None if the
-            annotation is absent or empty. By setting a new value, an administrator confirms once
-            that the runs that have vanished from this Airflow count as deleted.
+            annotation is absent or empty. With a new value, an administrator accepts the loss of
+            the runs that have vanished from this Airflow: these runs count as deleted. The value
+            has no effect on runs that vanish later.
         stored_status: The status as the API server has sent it. A patch of the status contains the
             differences from this status.
         problem: A text for people about the missing and the invalid fields of the spec. The text
@@ -125,9 +126,12 @@ def sends_in_the_clear(url: str, namespaces: Collection[str]) -> bool:
     """Return whether requests to a URL leave the cluster without TLS: the URL begins with
     ``http://``, and its host is outside the cluster or can't be parsed.
 
-    Loopback addresses and names of Services are inside the cluster. The names of a Service
-    ``airflow`` are ``airflow``, ``airflow.<namespace>`` for each of ``namespaces``, and
-    ``airflow.<namespace>.svc`` with or without the cluster's domain.
+    Loopback addresses are inside the cluster. All other IP addresses count as outside. These names
+    are inside the cluster:
+
+    - a name without a dot;
+    - ``<service>.<namespace>``, if ``namespaces`` contains the namespace;
+    - ``<service>.<namespace>.svc`` with any namespace, alone or followed by a domain.
     """
     if not url.lower().startswith("http://"):
         return False
