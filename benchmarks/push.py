@@ -31,11 +31,11 @@ events change statuses."""
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The size of the benchmark.
+    """The size of the benchmark, which compares the operator with the floor. The floor is a process
+    that does the least possible work.
 
     Attributes:
-        jobs: The number of MLJobs of the operator. The floor, to which the operator is compared,
-            has the same number of other MLJobs.
+        jobs: The number of MLJobs of the operator. The floor has the same number of other MLJobs.
         blocks: Pairs of a rate in events per second, and the number of blocks at this rate. The
             operator and the floor get this number of blocks each.
         seconds: The length of a block.

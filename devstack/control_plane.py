@@ -272,8 +272,9 @@ class Kubectl:
         self._kubeconfig = kubeconfig
 
     def command(self, *arguments: str, program: str = "kubectl") -> list[str]:
-        """Return the command for these arguments as a list, with the program and the kubeconfig. A
-        caller that wants the output while the command still runs starts the command itself.
+        """Return the command for these arguments as a list, with the program and the kubeconfig.
+        Start this command to read its output while it runs. :meth:`__call__` returns the output
+        only after the end of the command.
         """
         return [str(self._binaries[program]), f"--kubeconfig={self._kubeconfig}", *arguments]
 

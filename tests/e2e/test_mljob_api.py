@@ -79,8 +79,8 @@ class Runs:
 
     Attributes:
         jobs: The MLJobs of one namespace.
-        directory: The folder for the output of followers. The MLJob ``training`` ends when a test
-            creates the file ``go`` here.
+        directory: The folder for the output of each :class:`Follower`. The MLJob ``training`` ends
+            when a test creates the file ``go`` in this folder.
     """
 
     jobs: MLJobs

@@ -1,5 +1,5 @@
-"""The kinds of ML work. DAG files import this module. So this module does not belong to
-:mod:`mljob_contract.mljob`, which takes 50 ms to import.
+"""The kinds of ML work. DAG files import this module. The import of :mod:`mljob_contract.mljob`
+takes 50 ms, so the kinds have a separate module.
 """
 
 from __future__ import annotations

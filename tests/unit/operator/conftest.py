@@ -35,8 +35,8 @@ class World:
     """An operator with fakes of Kubernetes and Airflow.
 
     Args:
-        jobs: The store of the MLJobs. The default is a :class:`.GuardedJobs`, which checks the
-            operator's promises about statuses.
+        jobs: The store of the MLJobs. The default is a :class:`.GuardedJobs`, which checks each
+            status that the operator writes.
     """
 
     has_own_airflow = True
@@ -229,7 +229,9 @@ class World:
         await self.settle()
 
     async def look(self) -> None:
-        """Let the operator ask the Airflow of its settings once for recent changes."""
+        """Let the operator request recent changes once, from the Airflow in the operator's
+        settings.
+        """
         await self.resync.pass_once()
         await self.settle()
 

@@ -1,4 +1,4 @@
-"""Makes the graph of a run."""
+"""Makes the graph of a run: the tasks, their states, and the dependencies between the tasks."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The settings of mljob-api. The name of an environment variable begins with ``MLJOB_API_`` if only
-mljob-api has the setting.
+"""The settings of mljob-api. If only mljob-api has a setting, the name of the setting's environment
+variable begins with ``MLJOB_API_``.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ with the same claim, only one may act. Each operator writes its claims into an a
 Lease.
 
 An operator takes its own Lease before it lists the other Leases. So if two operators start at the
-same time, at least one of them sees both Leases. If both operators see both Leases, the operator
-whose Lease has the smaller name continues, and the other operator ends with an error.
+same time, at least one of them sees both Leases. If both operators see both Leases, each operator
+continues if the name of its Lease sorts first, and ends with an error otherwise.
 """
 
 from __future__ import annotations

@@ -171,8 +171,8 @@ class ChangeFeedReader:
 
     async def pass_once(self) -> None:
         """Read the changes since the last successful read, and pass the changes to the workers of
-        the MLJobs. Then check for halted DAGs if the check is due, and list all active runs if the
-        list is due.
+        the MLJobs. Then check which DAGs are halted (paused, or in no DAG file) if this check is
+        due. Finally, list all active runs of the operator if this list is due.
 
         Raises:
             AirflowError: A request failed. If a request for changes has failed, the next read
@@ -222,7 +222,7 @@ class ChangeFeedReader:
             task_facts: The changes of the run's task instances. These changes are dropped if the
                 MLJob has no run in progress, or is of type Backfill.
             since: The time, on Airflow's clock, since which the feed shows all changes.
-            started: When the pass began, on the operator's clock.
+            started: When this read of the feed began, on the operator's clock.
         """
         state = self._controller.lister.state(key, self._airflow)
         if state is None or not state.current.active or state.job.is_backfill:
@@ -257,8 +257,9 @@ class ChangeFeedReader:
         the workers of the MLJobs of type Backfill.
 
         A changed run does not show whether the backfill itself was paused, closed or deleted. So
-        every ``RELIST_INTERVAL``, each of these workers also requests its backfill from Airflow. As
-        long as a backfill has no runs, the backfill's worker requests the backfill in each pass.
+        every ``RELIST_INTERVAL``, each of these workers also requests its backfill from Airflow.
+        Until a worker knows that Airflow has created the runs of its backfill, the worker requests
+        the backfill after each read of the feed.
         """
         followed = self._followed
         if not followed.backfills:
@@ -289,9 +290,9 @@ class ChangeFeedReader:
         return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
     async def _first(self) -> datetime:
-        """Return the first watermark, on Airflow's clock: the oldest ``status.submitTime`` of the
-        unfinished MLJobs in this Airflow. If none of these MLJobs has a ``submitTime``, return the
-        current time.
+        """Return the time, on Airflow's clock, since which the first read of the feed needs all
+        changes: the oldest ``status.submitTime`` of the unfinished MLJobs in this Airflow. If none
+        of these MLJobs has a ``submitTime``, return the current time.
         """
         states = in_turns(self._controller.lister.unfinished(self._airflow))
         submitted = [at async for state in states if (at := state.job.status.submit_time) is not None]

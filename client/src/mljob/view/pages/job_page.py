@@ -131,7 +131,9 @@ class JobPage:
 
     @property
     def is_moving(self) -> bool:
-        """Whether the run has started but has not ended, so that the bars of running tasks grow."""
+        """Whether the run has started but has not ended. Until the end of the run, the bars of
+        running tasks in the Gantt chart grow.
+        """
         return self.ended_at is None and self.started_at is not None
 
 

@@ -72,10 +72,11 @@ class TransientState:
             succeeded since, or if the cause of the error may be gone.
         kept_by: The text of the last error that prevented the start of the run, or None.
         newest: With runPolicy OncePerSpec, the number of the newest run that an earlier MLJob of
-            the same name has left in Airflow for this spec. 0 if there is no such run. None until
-            the operator has counted these runs.
-        counted: How many runs the operator has counted so far for ``newest``.
-        counted_at: When Airflow first answered that no run follows the counted runs, or None.
+            the same name has left in Airflow for this spec. These runs are numbered from 1. 0 if
+            there is no such run. None until the operator has counted all these runs.
+        counted: How many of the runs for ``newest`` the operator has counted so far.
+        counted_at: When Airflow first answered that the run with the number ``counted + 1`` does
+            not exist, or None.
         unknown_until: Until when a submission without an answer may still take effect. The
             submission may come from an earlier process. None if there is no such submission.
         left_until: Until when this process waits, because another process has begun the attempt and

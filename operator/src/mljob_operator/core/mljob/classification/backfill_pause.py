@@ -20,7 +20,8 @@ class BackfillPause:
         pauses: True if the backfill is to be paused, False if it is to be resumed.
         announced: Whether the stored status shows that the operator is pausing, has paused or is
             resuming the backfill.
-        done: Whether the operator knows that Airflow has paused or resumed the backfill.
+        done: If ``pauses`` is True, whether the operator knows that Airflow has paused the
+            backfill. Otherwise, whether the operator knows that Airflow has resumed the backfill.
     """
 
     pauses: bool
