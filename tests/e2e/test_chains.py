@@ -25,8 +25,8 @@ def taking(name: str, *keys: str) -> Object:
 
 @pytest.fixture
 def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
-    """The ``MLJobs`` of an operator that reads events from Kafka. After each test, the MLJobs that
-    the test has created are deleted.
+    """An :class:`.MLJobs` object, which creates, reads and awaits MLJobs. The operator of the MLJobs
+    reads events from Kafka. After each test, the MLJobs that the test has created are deleted.
     """
     before = set(with_kafka.jobs.all())
     yield with_kafka.jobs

@@ -47,7 +47,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 def settled(page: Page) -> None:
     """Wait until these statements are true:
 
-    - The page does not reload itself.
+    - The page has no ``meta`` element that makes the browser reload the page.
     - The page is connected to the stream of changes, or needs no stream.
     - The page's log has content, or the page has no log.
     """

@@ -58,7 +58,7 @@ class Comparison:
     Attributes:
         rows: The MLJobs, best first. MLJobs with equal values are ordered by name. MLJobs without a
             number for ``by`` come last. If ``by`` is None, the order is by name.
-        params: The names of the params that differ, in the order of the confs.
+        params: The dotted paths of the params that differ between the MLJobs.
         results: The names of the outputs and metrics, ``by`` first.
         by: The name of the output or metric by which the rows are ordered. None if no output
             or metric is a number, apart from counters such as ``epoch``.

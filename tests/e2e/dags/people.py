@@ -1,4 +1,6 @@
-"""DAGs whose tasks wait: some for a person's input, and one in the triggerer for time to pass."""
+"""DAGs with tasks that wait. Two tasks wait for a person's input. One task waits in the triggerer
+for about a minute.
+"""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ Another function returns the Events for a change of a status::
 
     events(old_status, new_status)                                      # (type, reason, message)
 
-Tests import the actions, such as ``Wait``, from this module. So after most changes of the
-operator's classes, this module has to change, but the tests do not.
+This module also exports the classes of the operator's actions, such as ``Wait``, so that fewer
+tests import from the operator's modules.
 """
 
 from __future__ import annotations
@@ -180,8 +180,8 @@ class MLJob:
     Attributes:
         deleted: The time of the deletion request; None if there is no request.
         retry: The value of the annotation that requests a retry; None for no annotation.
-        restored: Whether the MLJob lost its status when it was restored from a backup. The
-            annotation mljob.dev/finished records how this MLJob had ended.
+        restored: Whether the MLJob lost its status when it was restored from a backup. If True, the
+            annotation mljob.dev/finished records how the MLJob ended before the backup.
     """
 
     spec: Mapping[str, Any]
@@ -260,7 +260,8 @@ class Numbered:
         ran: Fields of the spec that have changed since the attempt began, with their values at the
             beginning of the attempt. The names are in snake case.
         airflow: The name of the AirflowInstance; empty for the Airflow of the operator's settings.
-        by: The name of the operator process that submits the run; None if no process was chosen.
+        by: The name of the operator process that submits the run; None if the MLJob's status names
+            no process.
     """
 
     number: int = 1
@@ -738,13 +739,13 @@ class Given:
 
     Attributes:
         begun: An attempt that this process has begun and not stored yet.
-        restarted: Whether another process has begun the attempt, and this process has not taken over.
+        restarted: Whether another process has begun the attempt, and this process has not taken
+            the attempt over.
         error: The error of the last failed request.
-        kept_by: The message about the last failed request to start the run.
+        kept_by: The text of the last error that prevented the start of the run.
         newest: The number of the newest run that an earlier MLJob of the same name has left in
-            Airflow; 0 for none; None if the operator has not counted these runs.
-        counted_at: When Airflow first answered that an earlier MLJob of the same name has left no
-            run newer than ``newest``.
+            Airflow; 0 for none; None until two counts of such runs have the same result.
+        counted_at: When the operator finished the first of these two counts.
         unknown_until: Until when a submission without an answer may still create the run.
         left_until: Until when another process may still submit the run.
         nothing_to_clear: Whether Airflow answered that the run has no failed task.
@@ -755,7 +756,7 @@ class Given:
         noted: Whether the operator has tried to write a note that the run continues without its
             MLJob.
         read_at: When the operator first read the tasks and outputs of the ended run.
-        needs_look_up: Whether the operator has to request the run from Airflow.
+        needs_look_up: Whether the operator must read the run and its tasks from Airflow.
         resumed: The generation of the spec for which this process has resumed the backfill.
         unknown_params: The message about unknown params in the conf; empty if there are none; None
             if the conf was not checked.

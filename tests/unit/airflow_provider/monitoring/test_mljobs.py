@@ -1,6 +1,4 @@
-"""Each finding names the affected MLJobs. A finding is a problem that the monitoring of Airflow has
-found.
-"""
+"""The monitoring of Airflow reports each problem as a finding. A finding names the affected MLJobs."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ proof is Airflow's own text, most often with the ids of the request. If a later 
 text, a request for a missing object raises AirflowUnreadable instead of :class:`.Absent`. The error
 quotes the new text, which must then be added to this module.
 
-Source: ``airflow/api_fastapi`` of Airflow 3.1.0, 3.1.8, 3.2.2 and 3.3.2. The docstring below each
-constant names the file and the function in Airflow.
+Source: ``airflow/api_fastapi`` of Airflow 3.1.0, 3.1.8, 3.2.2 and 3.3.2. Most constants have a
+docstring that names the file and the function in Airflow.
 """
 
 from __future__ import annotations

@@ -94,6 +94,7 @@ def read(body: Mapping[str, Any]) -> Instance | None:
     """Return the :class:`.Instance` of an API object. If the object can't be read, log the error
     and return None.
 
-    If only fields of the spec are invalid, return an Instance whose ``problem`` names these fields.
+    If fields of the spec are missing or invalid, return an Instance. The Instance's ``problem``
+    names at most three of these fields.
     """
     return read_or_log(KIND, Instance.from_object, body)

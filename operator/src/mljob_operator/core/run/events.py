@@ -73,8 +73,8 @@ class Envelope:
     """The content of a message.
 
     Attributes:
-        fact: What the message reports about the run or a task, or None if the operator does not use
-            the message.
+        fact: What the message reports about the run ``run_id`` or about a task of this run. None if
+            the operator does not use the message.
         source: The name that the sending Airflow gives itself, or None if the message has no such
             name.
     """
@@ -125,10 +125,10 @@ _PROVIDER_STATES = {
 
 
 def read(value: bytes, now: datetime) -> Envelope:
-    """Return the content of one message.
+    """Return an :class:`Envelope` with the content of one Kafka message.
 
     Args:
-        value: The value of the message.
+        value: The value of the Kafka message.
         now: The time on the operator's clock.
 
     Raises:

@@ -75,8 +75,8 @@ def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
 
 def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:
     """Return :class:`Outputs` for a status. ``values`` has the smallest outputs, as many as fit
-    into 16 KiB of JSON, in the order of ``outputs``. ``omitted`` names the other outputs. An output
-    whose value is null is neither in ``values`` nor in ``omitted``.
+    into 16 KiB of JSON. ``values`` has the same order as ``outputs``. ``omitted`` names the other
+    outputs. An output whose value is null is neither in ``values`` nor in ``omitted``.
 
     Args:
         outputs: The outputs by name.
