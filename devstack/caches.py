@@ -64,10 +64,11 @@ def used(path: Path) -> Iterator[None]:
 
 @contextmanager
 def unused(path: Path) -> Iterator[bool]:
-    """Try once to get an exclusive lock on a file for the `with` block, without waiting. Yield True
-    if the file is now locked. Callers of `used` for this file then wait until the block ends.
+    """Try once to get an exclusive lock on a file for the `with` block, without waiting.
 
-    Yield False if a block of `used`, or another block of `unused`, has locked the file.
+    Yield True if this call has got the lock. Callers of `used` for this file then wait until the
+    block ends. Yield False if a block of `used`, or another block of `unused`, holds a lock on the
+    file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:

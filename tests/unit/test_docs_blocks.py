@@ -273,9 +273,9 @@ def problems(words: Sequence[str]) -> Iterator[str]:
 
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield each command-line option with the text after ``=``. Without ``=``, yield the option
-    with the next argument, even if the option takes no value. If there is no next argument, yield
-    the option with an empty string.
+    """Yield the name and the value of each command-line option. The value is the text after ``=``.
+    If an option has no ``=``, its value is the next argument, even if the option takes no value. If
+    such an option is the last argument, its value is an empty string.
     """
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if option.startswith("-"):

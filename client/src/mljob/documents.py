@@ -1,6 +1,7 @@
 """Reads YAML documents as kubectl reads them, and records the line number of each field.
 
-kubectl converts YAML to JSON. So a time stays a text, a number may not be NaN, and a key is a text.
+kubectl converts YAML to JSON. So a date or time is read as a text, NaN is a mistake, and a key such
+as ``1`` is read as a text.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ a retry is one or three minutes::
     │   │   └── InvalidCredentials  retries
     │   ├── DagNotFound             retries: the DAG may be deployed after the MLJob
     │   ├── DagImportError          retries: the DAG may be fixed
-    │   ├── DagRefused              cancels the run without the cancellation DAG (the refused DAG)
+    │   ├── DagRefused              cancels the run through Airflow's REST API, without a DAG
     │   ├── BackfillActive          retries: the other backfill may end
     │   ├── NothingToClear          submits a new run instead of clearing the failed run
     │   ├── SubmissionRefused       retries slowly: the DAG or Airflow's settings may be changed
@@ -179,8 +179,8 @@ class DagNotFound(AirflowError):
     """Airflow does not have the DAG.
 
     Attributes:
-        similar: The ids of similar DAGs in Airflow, the most similar first. The caller must filter
-            the ids by the access rules before a tenant sees them.
+        similar: DAG ids in Airflow that are similar to the missing DAG's id, the most similar
+            first. The caller must filter these ids by the access rules before a tenant sees them.
     """
 
     reason = "DagNotFound"
@@ -202,7 +202,8 @@ class DagImportError(AirflowError):
 
 class DagRefused(AirflowError):
     """Airflow can't trigger the cancellation DAG, for example because this DAG is missing, broken
-    or paused.
+    or paused. The cancellation DAG ends runs of other DAGs. The setting ``MLJOB_CANCEL_DAG_ID``
+    names the cancellation DAG.
     """
 
     reason = "DagRefused"

@@ -83,24 +83,31 @@ class TaskInstance:
 
     @property
     def slot_wait(self) -> float | None:
-        """The seconds for which the task waited for free slots in its pool, its DAG
-        (``max_active_tasks``) and the executor (``parallelism``). ``None`` if a date is missing or
-        out of order, see :attr:`wait`.
+        """The seconds from :attr:`scheduled` to :attr:`queued`. In this time the task waited for
+        free slots in its pool, its DAG (``max_active_tasks``) and the executor (``parallelism``).
+
+        ``None`` if one of these two dates is missing, or if the result would be negative. Airflow
+        overwrites dates, for example after a deferral.
         """
         return _between(self.scheduled, self.queued)
 
     @property
     def worker_wait(self) -> float | None:
-        """The seconds for which the task waited for a worker after it got its slots. ``None`` if a
-        date is missing or out of order, see :attr:`wait`.
+        """The seconds from :attr:`queued` to :attr:`start`. In this time the task had its slots, and
+        waited for a worker.
+
+        ``None`` if one of these two dates is missing, or if the result would be negative. Airflow
+        overwrites dates, for example after a deferral.
         """
         return _between(self.queued, self.start)
 
     @property
     def wait(self) -> float | None:
-        """The seconds from :attr:`scheduled`, or else from :attr:`queued`, to :attr:`start`.
+        """The seconds from :attr:`scheduled` to :attr:`start`. If :attr:`scheduled` is missing, the
+        seconds from :attr:`queued` to :attr:`start`.
 
-        ``None`` if dates are missing or out of order. Airflow overwrites dates, for example after a
+        ``None`` if :attr:`start` is missing, if :attr:`scheduled` and :attr:`queued` are both
+        missing, or if the result would be negative. Airflow overwrites dates, for example after a
         deferral.
         """
         return _between(self.scheduled or self.queued, self.start)

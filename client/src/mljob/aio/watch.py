@@ -233,8 +233,9 @@ class _Watch(Generic[Item]):
             self._failures = 0
 
     async def pause(self, retry_after: float | None = None) -> None:
-        """Count a failure, and wait. The wait gets longer with each failure in a row.
-        ``retry_after`` is how long the API server asks the client to wait, in seconds, or None.
+        """Count a failure, and wait for the time that :func:`.wait_seconds` returns. If the deadline
+        is earlier, wait until the deadline. ``retry_after`` is how long the API server asks the
+        client to wait, in seconds, or None.
         """
         self._failures += 1
         await runtime.sleep(until(self._deadline, wait_seconds(self._failures, retry_after)))

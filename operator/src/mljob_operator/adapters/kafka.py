@@ -213,9 +213,10 @@ class KafkaEvents:
                 return
 
     def _of_this_consumer(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """Return a function for the consumer that is being created now. The function calls
-        ``callback`` until this consumer begins to close, and then does nothing. A closing consumer
-        may still report errors, which say nothing about the next consumer.
+        """Return a function for the consumer that is being created now. The function passes its
+        arguments to ``callback``. After this consumer has begun to close, the function does
+        nothing. A closing consumer may still report errors, which say nothing about the next
+        consumer.
         """
         number = self._consumers
 
@@ -240,9 +241,9 @@ class KafkaEvents:
         """Commit the queued offsets, and leave the group.
 
         Brokers accept no commit if they are unavailable or don't trust the certificate any more. So
-        the thread waits at most ``LEAVE_SECONDS`` (3) for the commits, and then at most as long for
-        the consumer's ``close``. If a commit is not accepted in time, the next consumer reads some
-        messages again.
+        the thread waits at most ``LEAVE_SECONDS`` (3) for the commits, and then at most 3 seconds
+        for the consumer's ``close``. If a commit is not accepted in time, the next consumer reads
+        some messages again.
         """
         self._run_commands()
         try:

@@ -134,7 +134,8 @@ class XComOutputs:
 
     def _entries(self, reading: _Reading, task_id: str, key: str, *, name: str | None) -> list[tuple[_XCom, Any]]:
         """Return the XComs of a run that have the key ``key``, with their values, in the order in
-        which the XComs were pushed. If the result lacks XComs, add a text to ``reading.omitted``.
+        which the XComs were pushed. If XComs are left out of the result, add texts to
+        ``reading.omitted``.
 
         Args:
             reading: The state of reading the run's outputs.
