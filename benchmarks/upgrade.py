@@ -39,10 +39,11 @@ class Result:
 
     Attributes:
         jobs: The number of MLJobs.
-        longest_gap: The longest gap that ended during the rolling update or in the second after
-            the update. A gap is the time from a status change of any MLJob until the next status
-            change of any MLJob.
-        usual_gap: The longest gap that ended before the rolling update.
+        longest_gap: The longest gap that overlaps the rolling update or the second after the
+            update. A gap is the time from a status change of any MLJob until the next status change
+            of any MLJob.
+        usual_gap: The longest gap that began before the rolling update and ended at least 2 seconds
+            after the benchmark began to create MLJobs.
         latencies: For each run, the time from its end in Airflow until a watch of MLJobs receives
             the end of the run's MLJob.
         twice: The number of submissions that Airflow answered with 409, because the run existed
@@ -56,7 +57,9 @@ class Result:
     twice: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures by name."""
+        """Return the result as a JSON object with rounded numbers. Of ``latencies``, the object has
+        the median and the maximum, in milliseconds.
+        """
         return {
             "jobs": self.jobs,
             "longest_gap_s": round(self.longest_gap, 2),

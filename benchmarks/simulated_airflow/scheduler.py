@@ -220,7 +220,7 @@ class Scheduler:
                 self._publisher.publish(self._events.of_cancellation(target, canceller, ended))
 
     def _reserve_start(self) -> float:
-        """Reserve the next free start time. Return the seconds until this time."""
+        """Reserve the next time at which a run may start. Return the seconds until this time."""
         if not self._pause:
             return 0.0
         now = time.monotonic()

@@ -1,6 +1,4 @@
-"""Makes the clients for Airflow, and the client properties for Kafka, of the operator and of
-mljob-api.
-"""
+"""Makes the Airflow clients and the Kafka client properties of the operator and of mljob-api."""
 
 from __future__ import annotations
 
@@ -51,7 +49,7 @@ class AirflowConnections:
         )
 
     def connect(self, instance: Instance, login: Login) -> Airflow:
-        """Make the adapter for the Airflow of an AirflowInstance."""
+        """Make the client for the REST API of an AirflowInstance's Airflow."""
         ca_bundle = instance.spec.tls.ca_bundle if instance.spec.tls else None
         return self._airflow(instance.name, instance.spec.url, login, ca_bundle=ca_bundle)
 

@@ -1,12 +1,13 @@
-"""Cancels dag runs: sets the unfinished task instances of each run to failed, and then the run
-itself. In the mode ``graceful``, teardown tasks may first run for a limited time.
+"""Cancels the dag runs that the params name: sets the unfinished task instances of each of these
+runs to failed, and then the run itself. In the mode ``graceful``, teardown tasks may first run for
+a limited time.
 
 The operator triggers this DAG when a run has to be cancelled, for example because its MLJob is
 deleted. You can also trigger this DAG in the UI. The task uses Airflow's REST API. The option
 ``[mljob] airflow_conn_id`` names the Airflow Connection for the API (``mljob_airflow`` by default).
 
-If all runs have ended, the return value of the task has the result of each run. Otherwise the task
-fails. The task also sends an event about each run to the Kafka topic of ``[mljob] topic``.
+If all these runs have ended, the return value of the task has the result of each run. Otherwise the
+task fails. The task also sends an event about each run to the Kafka topic of ``[mljob] topic``.
 
 To use this DAG, put a file with this line into a DAG folder::
 

@@ -2,8 +2,8 @@
 
 The value of a message is the event as JSON, and the headers are the CloudEvents attributes. The key
 is the DAG id and the run id, so Kafka stores all events of a run in one partition. If Kafka's
-client sends a message again after an error, a message in the partition may come after the message
-of a later event.
+client sends a message again after an error, Kafka may store this message behind the message of a
+later event.
 """
 
 from __future__ import annotations

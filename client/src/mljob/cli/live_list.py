@@ -51,7 +51,9 @@ class LiveList:
             self._lost = ""
 
     def page(self) -> list[Line]:
-        """Return the lines of the list that fit on the screen. Another thread may call this method."""
+        """Return the lines of the list that fit on the screen. A thread may call this method while
+        another thread calls :meth:`take`.
+        """
         known = list(self._known.values())
         rows = self._fitting(known)
         more = f"and {len(known) - len(rows)} more" if len(rows) < len(known) else ""

@@ -118,7 +118,7 @@ def _waits(state: State) -> bool:
     or limits. An MLJob waits if at least one of these statements is true:
 
     - The MLJob has to start a run, now or later.
-    - The MLJob's last request failed.
+    - The operator's last request for the MLJob failed.
     - Airflow's last answer about the run was that the run does not exist.
     - The run's Airflow was removed or has come back, and the status does not report this yet.
     """

@@ -33,7 +33,7 @@ class BackfillRequest:
         reprocess: What Airflow does with runs of the range that exist already.
         max_active_runs: The maximum number of runs of the backfill that are active at a time.
         backwards: Whether the latest date runs first.
-        conf: The conf of each run, without the marker.
+        conf: The conf of each run, without the marker that names the MLJob and the attempt.
     """
 
     start: datetime
@@ -49,7 +49,7 @@ class BackfillRequest:
 
         Args:
             spec: The spec of an MLJob of type Backfill.
-            conf: The conf of each run, without the marker.
+            conf: The conf of each run, without the marker that names the MLJob and the attempt.
         """
         assert spec.backfill is not None, "the CRD's rules hold type Backfill and spec.backfill together"
         backfill = spec.backfill
@@ -119,8 +119,9 @@ class BackfillRun:
             :attr:`ObservedBackfill.shown`.
         date: The logical date of the run. None if this BackfillRun was made from an event, which
             has no date.
-        attempt: The number of the MLJob's attempt that created the run or ran it again. None if
-            this BackfillRun was made from an event, which has no such number.
+        attempt: The number of the MLJob's attempt that created the run or, if the run was repeated,
+            last repeated the run. None if this BackfillRun was made from an event, which has no
+            such number.
         reported: The event that reports a later state than the REST API, or None. The MLJob's
             status shows the state in this event. The operator's decisions depend on ``run`` only.
         denied: The id of the newest event that the REST API has contradicted, or None.
@@ -209,7 +210,7 @@ class BackfillSnapshot:
             backfills are included.
         not_created: The number of dates in the range for which ``members`` has no run, because
             another run of the DAG already had the date.
-        final: Whether the backfill and all its runs had ended at that time. The snapshot then
+        final: Whether the backfill and all its runs had ended at that time. If True, the snapshot
             replaces all earlier facts about the runs.
     """
 
