@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.core.run.facts import RunFact
 from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import CANCEL_DAG
+from tests.live.eventually import until
 
 from .conftest import KEY, World
-from .runs import begin, edit, finish, newest, runs
+from .runs import begin, edit, end, finish, newest, runs, seconds
 
 
 class TestCancelling:
@@ -213,3 +215,67 @@ async def test_requests_of_a_cancellation_do_not_queue_behind_submissions(
     await world.later(6)
     assert asked
     assert all(asked)
+
+
+async def announce_clearing(world: World) -> None:
+    """Let the operator end after it has stored a second attempt, and before it has cleared the
+    failed run for this attempt.
+    """
+    await world.apply(backoffLimit=3, retryStrategy="ClearFailed")
+    await begin(world)
+    await end(world, RunState.FAILED)
+
+    async def hang(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    real, world.airflow.clear_failed = world.airflow.clear_failed, hang
+    world.clock.tick(60)
+    world.wake_all()
+    await until(lambda: world.status.attempts == 2, "the second attempt is stored")
+    world.airflow.clear_failed = real
+
+
+@pytest.mark.parametrize("how", ["delete", "cancel", "suspend"])
+async def test_attempt_that_has_not_cleared_its_run_is_cancelled(world: World, how: str) -> None:
+    await announce_clearing(world)
+    if how == "delete":
+        world.jobs.user_deletes(KEY, world.clock())
+    else:
+        world.jobs.edit(KEY, {how: True})
+    await world.restart()
+    assert world.status.phase is Phase.CANCELLING
+    requests = len(world.airflow.calls)
+    await world.later(1)
+    assert len(world.airflow.calls) <= requests + 1, "the operator does not ask in a loop"
+    await seconds(world, 40)
+    if how == "delete":
+        assert not world.exists
+    else:
+        assert world.status.phase is {"cancel": Phase.CANCELLED, "suspend": Phase.SUSPENDED}[how]
+        assert world.status.attempts == 2
+    assert newest(world).state is RunState.FAILED
+
+
+async def test_run_that_a_late_request_clears_is_cancelled(world: World) -> None:
+    await announce_clearing(world)
+    world.jobs.user_deletes(KEY, world.clock())
+    await world.restart()
+    await world.later(5)
+    run = newest(world)
+    world.airflow.clear(run, *(key for key, task in run.tasks.items() if task.state is TaskState.FAILED))
+    await seconds(world, 120)
+    assert run.state is RunState.FAILED
+    assert not world.exists
+
+
+async def test_run_that_was_cleared_within_a_second_of_its_end_is_cancelled(world: World) -> None:
+    await announce_clearing(world)
+    run = newest(world)
+    queued_at = run.queued_at
+    world.airflow.clear(run, *(key for key, task in run.tasks.items() if task.state is TaskState.FAILED))
+    run.queued_at = queued_at
+    world.jobs.user_deletes(KEY, world.clock())
+    await world.restart()
+    await seconds(world, 120)
+    assert run.state is RunState.FAILED
+    assert not world.exists

@@ -10,11 +10,12 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_operator.controllers import long_loops
-from mljob_operator.controllers.mljob import controller, workers
+from mljob_operator.controllers.mljob import controller, reconciler, workers
 from mljob_operator.controllers.mljob.classifier import Classifier
 from mljob_operator.controllers.mljob.lister import MLJobLister
 from mljob_operator.controllers.mljob.steps import Steps
 from mljob_operator.controllers.mljob.worker_state import WorkerState
+from mljob_operator.core.mljob.actions import LookUpRun
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.status.significance import REFINEMENT_WAITS
@@ -325,3 +326,16 @@ async def test_mljobs_that_are_deleted_before_their_step_hold_up_no_others(
         world.job_controller.observe_deletion(key, uid)
     await world.settle()
     assert steps.calls == 3
+
+
+async def test_action_without_effect_is_not_repeated_without_a_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.apply()
+    await world.settle()
+    asked = len(world.airflow.calls)
+    monkeypatch.setattr(reconciler, "decide", lambda _: LookUpRun())
+    world.wake_all()
+    await until(lambda: "LookUpRun() has no effect" in caplog.text, "the defect is logged")
+    assert len(world.airflow.calls) - asked <= reconciler.MAX_REPETITIONS
+    monkeypatch.undo()

@@ -1,6 +1,4 @@
-"""The functions of ``mljob.aio.runtime`` without asyncio. This module is written by hand. Most
-other modules of ``mljob.sync`` are generated.
-"""
+"""The functions of ``mljob.aio.runtime`` for threads. This module is not generated."""
 
 from __future__ import annotations
 

@@ -44,6 +44,10 @@ MAX_SUGGESTED = 3
 """The maximum number of DAG ids that a message suggests if the DAG of ``spec.dagId`` does not
 exist.
 """
+MAX_REPETITIONS = 20
+"""How many times in a row the same action may be repeated. More repetitions are a defect: the
+action has no effect. The error makes the worker pause, so that the defect causes few requests.
+"""
 
 
 @frozen
@@ -162,10 +166,17 @@ class Reconciler:
             Conflict: The MLJob has changed meanwhile. The caller has to read the MLJob, and call
                 this method again.
             StoreError: The Kubernetes API fails.
+            RuntimeError: The same action was decided ``MAX_REPETITIONS`` times in a row.
         """
+        before: Action | None = None
+        repetitions = 0
         while True:
             state = self.classifier.admit(tracked)
             action = decide(state)
+            repetitions = repetitions + 1 if action == before else 0
+            if repetitions >= MAX_REPETITIONS:
+                raise RuntimeError(f"{action} has no effect: {state.stage}")
+            before = action
             if isinstance(action, Wait | Store | Release | Expire):
                 return Outcome(tracked, state, action)
             context = ActionContext(tracked, state, self._airflows, self._jobs)

@@ -13,7 +13,7 @@ from ...core.mljob.classification.confirmation import LIST_AGAIN_AFTER
 from ...core.mljob.decisions import LOOK_UP_EVERY
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.facts import RunFact, Snapshot, TaskFact
-from ...core.run.observed_run import ObservedRun, observe, observe_absence
+from ...core.run.observed_run import ObservedRun, observe, observe_absence, precedes_attempt
 from ...core.run.outputs import bounded, may_be_deleted, without_task
 from ...core.run.states import FINISHED_TASK, RunState
 from ...errors import NothingToClear
@@ -78,14 +78,23 @@ class RunActions:
             return context.with_result(transient=replace(context.transient, cleared_nothing=True))
         if fact is not None:
             context.log(logging.INFO, "cleared the failed tasks of run %s of DAG %s", run.run_id, run.dag_id)
-        return context.with_result(observed_run=_observed(context, fact))
+        return context.with_result(observed_run=_observed(context, context.observed_run, fact))
 
     async def look_up(self, context: ActionContext) -> TrackedJob:
-        """Request the run's state from Airflow."""
+        """Request the run's state from Airflow.
+
+        An attempt that is to clear the run of the previous attempt may have to be cancelled before
+        the run was cleared. If Airflow then answers that the run has ended before the attempt, this
+        counts as the answer that the attempt has no run.
+        """
         run = context.state.run
         fact = await context.dag_runs.get(run.dag_id, run.run_id)
+        observed_run = context.observed_run
+        if context.state.cancellation.reason is not None and fact is not None and precedes_attempt(observed_run, fact):
+            # A run that is in progress has to be cancelled, whenever it was queued.
+            fact, observed_run = (None, observed_run) if fact.ended else (fact, replace(observed_run, since=None))
         transient = replace(context.transient, looked_up_at=context.state.now)
-        return context.with_result(observed_run=_observed(context, fact), transient=transient)
+        return context.with_result(observed_run=_observed(context, observed_run, fact), transient=transient)
 
     async def list_tasks(self, context: ActionContext) -> TrackedJob:
         """Request the run's state and tasks from Airflow. If the run has ended, also request the
@@ -94,7 +103,7 @@ class RunActions:
         run, now = context.state.run, context.state.now
         fact = await self._run(context)
         transient = replace(context.transient, looked_up_at=now, needs_look_up=False)
-        observed_run = _observed(context, fact)
+        observed_run = _observed(context, context.observed_run, fact)
         if fact is None:
             return context.with_result(observed_run=observed_run, transient=transient)
         asked_at = self._clock()
@@ -151,10 +160,10 @@ class RunActions:
         return context.with_result()
 
 
-def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
+def _observed(context: ActionContext, observed_run: ObservedRun, fact: RunFact | None) -> ObservedRun:
     if fact is None:
-        return observe_absence(context.observed_run, context.state.now, context.transient.unknown_until)
-    return observe(context.observed_run, Snapshot(context.state.now, run=fact))
+        return observe_absence(observed_run, context.state.now, context.transient.unknown_until)
+    return observe(observed_run, Snapshot(context.state.now, run=fact))
 
 
 def _are_final(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:

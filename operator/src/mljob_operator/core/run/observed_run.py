@@ -330,6 +330,13 @@ def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> Run
     return old if since is not None and not compared and _attempt_time(new) < since else later_run(old, new)
 
 
+def precedes_attempt(observed_run: ObservedRun, fact: RunFact) -> bool:
+    """Return whether ``fact`` is about the time before the run was cleared for this attempt, so
+    that the observed run ignores ``fact``.
+    """
+    return _later_run(observed_run.run, fact, observed_run.since) is None
+
+
 def _attempt_time(fact: RunFact) -> datetime:
     if fact.queued_at is not None:
         return fact.queued_at
