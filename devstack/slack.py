@@ -123,7 +123,7 @@ def _text(text: Any, kinds: set[str], most: int) -> Iterator[str]:
 
 @dataclass
 class Message:
-    """A message that the server has accepted."""
+    """A message that a :class:`SlackServer` has accepted."""
 
     channel: str
     ts: str

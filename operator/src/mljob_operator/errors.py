@@ -144,7 +144,9 @@ class AirflowForbidden(AirflowError):
 
 
 class AirflowUnsupported(AirflowError):
-    """The Airflow is too old for the operator, or for a feature of the operator."""
+    """The Airflow is too old for the operator or for a feature of the operator, or the version that
+    the Airflow reports is not a version number.
+    """
 
     reason = "AirflowUnsupported"
     first_delay = 5.0

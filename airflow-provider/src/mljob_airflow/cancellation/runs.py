@@ -314,7 +314,7 @@ def _fail_unfinished(
 
     - All of these task instances have ended.
     - :attr:`Timing.fail` seconds have passed.
-    - Airflow has found none of the task instances that it listed as unfinished.
+    - In one round, Airflow has set none of these task instances to failed.
     """
     target = summary.target
     deadline = timing.clock() + timing.fail

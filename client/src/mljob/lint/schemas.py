@@ -1,7 +1,7 @@
-"""Checks objects against the schemas in this package's copies of the CRDs.
+"""Checks objects against the schemas in this package's copies of the CRDs, and against the
+validation rules in these schemas. The rules are written in CEL (kubernetes.io: "Validation rules").
 
-``make generate`` copies the CRDs from ``crds/`` into this package. The validation rules in the CRDs
-are written in CEL (kubernetes.io: "Validation rules").
+``make generate`` copies the CRDs from ``crds/`` into this package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The functions of ``mljob.aio.runtime`` for threads. This module is not generated."""
+"""The functions of ``mljob.aio.runtime`` for synchronous code. Most other modules of this package
+are generated, but this module is not.
+"""
 
 from __future__ import annotations
 

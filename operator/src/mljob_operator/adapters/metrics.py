@@ -205,8 +205,7 @@ class Metrics:
             airflow: The name of the AirflowInstance. Empty for the Airflow of the operator's
                 settings.
             ready: None if the AirflowInstance was deleted. All series with this name are then
-                removed, and later values for this name are ignored until the next call with True or
-                False.
+                removed.
         """
         if ready is not None:
             self._deleted_airflows.discard(airflow)

@@ -152,12 +152,12 @@ class Election:
         meter.leader(False)
 
     async def refuse_rivals(self) -> None:
-        """Wait until no rival of this operator runs, or raise an error if a rival is at work. A
-        rival is another operator that claims the same MLJob, dag run id or event. Await this method
-        before :meth:`lead`.
+        """Wait until no rival of this operator runs. A rival is another operator that claims the
+        same MLJob, dag run id or event. Await this method before :meth:`lead`.
 
         Raises:
-            CannotStart: A rival runs and has begun its work as the leader.
+            CannotStart: A rival already works as the leader. This method does not wait for the end
+                of this rival.
         """
         await self._rivals.refuse_acting()
 

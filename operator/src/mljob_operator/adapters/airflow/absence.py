@@ -34,8 +34,9 @@ class Absence:
         return Absence(*self.texts, ids=ids)
 
     def proved_by(self, detail: str) -> bool:
-        """Return whether ``detail``, the text of a 404 answer, is one of the texts with the ids of
-        the request in place of the braces. Upper and lower case may differ, except in the ids.
+        """Return whether ``detail``, the text of a 404 answer, equals one of :attr:`texts`, after
+        each name in braces is replaced by the id in the request. Upper and lower case may differ,
+        except in the ids.
         """
         return any(re.fullmatch(self._pattern(text), detail) for text in self.texts)
 

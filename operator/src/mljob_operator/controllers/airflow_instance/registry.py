@@ -330,13 +330,13 @@ class AirflowRegistry:
     def request_probe(self, name: str, user: User | None = None) -> None:
         """Request an early probe of an Airflow. Unknown names are ignored.
 
-        The Airflow of the settings is not probed. Instead, the logins of its access rules are read
-        again.
+        The Airflow of the operator's settings has no AirflowInstance, and is not probed. Instead,
+        the logins of its access rules are read again.
 
         Args:
             name: The Airflow's name.
-            user: The namespace and the DAG of an MLJob. The credentials of the MLJob's access rule
-                are then tried too.
+            user: The namespace and the DAG of an MLJob. If given, the credentials of the access
+                rule for this MLJob are tried too.
         """
         registered = self._registered.get(name)
         if name != SETTINGS_AIRFLOW and registered is None:
@@ -383,11 +383,11 @@ class AirflowRegistry:
         return found
 
     def topic_changed(self, topic: str) -> None:
-        """Request early probes after a change of the Kafka connection, so that statuses show the
-        change.
+        """Request early probes, because the operator's connection to the brokers of a Kafka topic
+        was made or lost. So the statuses show the change.
 
         Args:
-            topic: The topic of the connection. Only AirflowInstances on this topic are probed.
+            topic: The topic. Only AirflowInstances on this topic are probed.
         """
         for registered in self._registered.values():
             if self.topic_of(registered.instance) == topic:

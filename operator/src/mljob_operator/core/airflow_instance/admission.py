@@ -38,7 +38,7 @@ QueueKey = tuple[datetime, Key]
 
 @frozen
 class Reservation:
-    """An MLJob's claim to one of the active runs that an Airflow's limits allow.
+    """The place that an MLJob takes, or wants to take, within an Airflow's limits on active runs.
 
     Attributes:
         airflow: The name of the Airflow.

@@ -39,8 +39,8 @@ def needs_airflow(state: State) -> bool:
 
 
 def reservation(state: State) -> Reservation | None:
-    """Return the MLJob's :class:`.Reservation`: its claim to one of the active runs that the limits
-    of an Airflow allow. Return None unless one of these conditions is true:
+    """Return the MLJob's :class:`.Reservation`: the place that the MLJob takes, or wants to take,
+    within an Airflow's limits on active runs. Return None unless one of these conditions is true:
 
     - The MLJob has an active run, or may have an active run.
     - The MLJob can start a run now.

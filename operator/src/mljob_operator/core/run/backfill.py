@@ -206,8 +206,8 @@ class BackfillSnapshot:
     """A backfill and all its runs in Airflow's REST API at one time.
 
     Attributes:
-        members: The runs. If attempts have repeated failed runs, the runs of the earlier attempts'
-            backfills are included.
+        members: The runs of the backfill. An attempt may create a new backfill that repeats only
+            the failed runs. The runs of the earlier backfills of the MLJob are then included.
         not_created: The number of dates in the range for which ``members`` has no run, because
             another run of the DAG already had the date.
         final: Whether the backfill and all its runs had ended at that time. If True, the snapshot

@@ -72,15 +72,15 @@ class _FollowedRuns:
             answered with "no such run".
         unlisted: The runs that were not in the last list of all active runs, and that have not been
             found since.
-        unchecked: The runs in ``unlisted`` that were not in ``missing`` before the last list, and
-            that the operator has not looked up since.
+        unchecked: The runs in ``unlisted`` that the operator still has to look up. Runs that were
+            in ``missing`` before the last list are left out.
         accepted: The missing runs whose loss an administrator has accepted. These runs count as
             deleted.
         relisted_at: When the last list of all active runs was requested, or None if this process
             has requested no such list.
-        vanished: Whether many runs were missing at once, in this process or when the previous
-            operator process ended, and not all missing runs have been found again or accepted as
-            lost since then.
+        vanished: True after many runs were missing at once, until each missing run is found again
+            or accepted as lost. An earlier operator process may have seen that many runs were
+            missing.
     """
 
     followed: set[Key] = field(default_factory=set)

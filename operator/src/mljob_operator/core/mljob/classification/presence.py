@@ -57,9 +57,11 @@ class Presence:
 
 
 def _is_absent(inputs: Inputs, current: CurrentAttempt, *, unsent: bool) -> bool:
-    """Return whether it is proved that Airflow does not have the run. The proof is two answers "no
-    such run" to requests that were sent when no submission could still arrive. One answer is enough
-    if the attempt starts a new run and ``unsent`` is True (see :class:`Presence`).
+    """Return whether it is proved that Airflow does not have the run.
+
+    The proof is that Airflow has answered "no such run" twice. The operator must have asked when no
+    submission of the run could reach Airflow any more. One answer is enough if the attempt starts a
+    new run and ``unsent`` is True (see :class:`Presence`).
     """
     missed_at, unknown_until = inputs.observed_run.missed_at, inputs.transient.unknown_until
     if missed_at is None:

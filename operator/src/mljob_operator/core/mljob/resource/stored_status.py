@@ -69,10 +69,12 @@ class StoredStatus:
         """Return the parsed fields of ``later``, a later version of the status. Only changed fields
         are parsed.
 
-        Return None in two cases. The caller must then parse all fields:
+        Return None in these two cases:
 
         - This version is compressed or has an invalid field.
         - The later version has an invalid field, or lacks a field of this version.
+
+        After None, the caller must parse all fields.
         """
         content, fields = self._content, self._fields
         if content is None or fields is None or self.is_invalid or not content.keys() <= later.keys():
