@@ -101,8 +101,8 @@ class ConfSources:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _ensure_watch(self, reference: ConfObject) -> bool:
-        """Start a watch of the object if there is none. Return False if too many objects are
-        watched already.
+        """Start a watch of the object if there is none. Return False if the object remains without
+        a watch, because too many other objects are watched.
         """
         if reference in self._watches:
             return True

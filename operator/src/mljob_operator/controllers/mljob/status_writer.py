@@ -96,8 +96,8 @@ class StatusWriter:
         return self._writes.has_turn(key, priority, partial(self._wake, key))
 
     def end_step(self, key: Key, *, waits: bool) -> None:
-        """Call this method after each reconciliation of an MLJob. If the MLJob has not used its
-        turn in the queue of writes, the next write in the queue gets the turn.
+        """Call this method after each reconciliation of an MLJob. If the MLJob has a turn in the
+        queue of writes and has not used the turn, the next write in the queue gets the turn.
 
         Args:
             key: The MLJob.
@@ -245,8 +245,7 @@ def difference(
         outputs: The outputs of the run. None if the outputs were not read.
         ui_url: The base URL of Airflow's UI, for links in the status. None for no links.
         redaction: Redacts values from Secrets.
-        run_tasks: The MLJob's cache, which spares work for tasks that have not changed since the
-            previous call.
+        run_tasks: The cache of the run's :class:`.RunTask` objects.
     """
     job = state.job
     status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, run_tasks=run_tasks)
