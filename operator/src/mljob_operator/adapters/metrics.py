@@ -204,8 +204,8 @@ class Metrics:
         Args:
             airflow: The name of the AirflowInstance. Empty for the Airflow of the operator's
                 settings.
-            ready: None if the AirflowInstance was deleted. All series with this name are then
-                removed.
+            ready: None if the AirflowInstance was deleted. All series of the AirflowInstance are
+                then removed.
         """
         if ready is not None:
             self._deleted_airflows.discard(airflow)

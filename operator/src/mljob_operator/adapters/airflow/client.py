@@ -91,7 +91,7 @@ class Airflow(AirflowRuns):
                 Airflow.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack the permission to read DAGs.
-            AirflowUnsupported: This version of Airflow is too old.
+            AirflowUnsupported: This version of Airflow is too old, or is not a version number.
         """
         return await self._in_lane(Work.PROBE, "probe", self._probe)
 

@@ -2,7 +2,7 @@
 in the operator that reconciles one MLJob.
 
 A finished MLJob has no worker. But the watch may still deliver old versions of the MLJob, and
-Airflow may still list its run. Without this memory, each delivery would add a worker that finds
+Airflow may still list its run. Without this memory, the operator would then add a worker that finds
 nothing to do.
 """
 

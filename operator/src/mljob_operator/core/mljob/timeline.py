@@ -85,7 +85,7 @@ class Timeline:
         )
 
     def news(self, before: Timeline | None) -> Timeline:
-        """Return a copy with only the stages that have ended since ``before``, an earlier timeline
+        """Return a copy with only the stages that had not ended in ``before``, an earlier timeline
         of the MLJob. If ``before`` is None or is about another attempt, the copy has all stages.
         """
         if before is None or before.number != self.number:
