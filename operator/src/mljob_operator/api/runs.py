@@ -46,7 +46,7 @@ class ShownRun:
         key: The Airflow, the DAG and the run id.
         since: A time before the first event of the run. Events are read from this time on.
         is_current: Whether the run belongs to the newest attempt.
-        attempt: The number of the attempt.
+        attempt: The number of the run's attempt.
     """
 
     job: Job
@@ -80,8 +80,8 @@ class Runs:
 
         Raises:
             NoRunYet: The MLJob has no run yet.
-            Refusal: The MLJob or the attempt does not exist, the MLJob has ended without a run or
-                is a backfill, or the run belongs to another MLJob or operator.
+            Refusal: The MLJob or the attempt does not exist. Or the MLJob is a backfill, or has
+                ended without a run. Or the run belongs to another MLJob or to another operator.
             StoreError: The Kubernetes API fails.
         """
         job = await self._jobs.get((namespace, name))

@@ -2,9 +2,9 @@
 
 Airflow's lists of runs don't name the backfill of a run. So the operator adds a marker to the conf
 of each backfill that it creates, and Airflow copies this conf to the backfill's runs. The marker
-holds ``status.dagRunId`` of the MLJob and the number of its attempt. To find the runs of a
-backfill, the operator asks Airflow only for runs with the marker (``conf_contains``), so it need
-not read all runs of a DAG.
+holds ``status.dagRunId`` of the MLJob and the number of the attempt that created the backfill. To
+find the runs of a backfill, the operator asks Airflow only for runs with the marker
+(``conf_contains``), so it need not read all runs of a DAG.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class AirflowBackfills:
             DagNotFound: The DAG does not exist (yet).
             ValidationFailed: Airflow refuses the backfill, for example because the DAG has no
                 schedule, the range is empty or in the future, or the params refuse the conf.
-            AirflowUnsupported: This Airflow is too old to find the runs of a backfill.
+            AirflowUnsupported: This Airflow is too old to find the runs of a backfill, or reports a
+                version that is not a version number.
             AirflowUnavailable: Airflow did not answer, or is too busy, or answered with a server
                 error. ``outcome_unknown`` is set if Airflow may have created the backfill.
             AirflowError: Airflow refused the request for another reason, such as a missing
@@ -192,7 +193,8 @@ class AirflowBackfills:
 
     def _active_backfill(self, dag_id: str, marker: Marker) -> Backfill:
         """Return the DAG's backfill in progress, if its marker is equal to ``marker``. An equal
-        marker shows that an earlier request of the operator created the backfill. This method is called after Airflow has refused to create another backfill (409).
+        marker shows that an earlier request of the operator created the backfill. This method is
+        called after Airflow has refused to create another backfill (409).
 
         Raises:
             BackfillActive: The backfill in progress has another marker, or ended after Airflow's
@@ -253,8 +255,9 @@ class AirflowBackfills:
 
 
 def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
-    """Return the name of the MLJob in the marker ``theirs``. Return None if the MLJob in the marker
-    ``own`` is in another namespace, because a tenant must not learn names from other namespaces.
+    """Return the name of the MLJob in the marker ``theirs``. Return None if ``theirs`` names no
+    MLJob, or if the MLJobs in the two markers have different operators or namespaces. A tenant must
+    not learn names from other namespaces.
     """
     mine, other = RunId.parse(own.run_id), RunId.parse(theirs.run_id) if theirs is not None else None
     if mine is None or other is None or (mine.prefix, mine.namespace) != (other.prefix, other.namespace):

@@ -68,8 +68,8 @@ class State:
             asks (:class:`.BackfillPause`). None if the operator does neither.
         start: The :class:`.Start` of the next run, or None if the MLJob neither starts a run now
             nor waits to start a run.
-        retry_at: The time at which the last failed request is sent again, or None if no failure
-            delays the next request.
+        retry_at: The time until which the last failure delays the next request to Airflow about the
+            MLJob, or None if no failure delays the next request.
     """
 
     inputs: Inputs
