@@ -56,8 +56,8 @@ class WaitingJobs:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, change: Change) -> None:
-        """Start a background task that wakes the waiting MLJobs that the change concerns. The
-        operator forgets the last error of each woken MLJob, and the backoff after this error ends.
+        """In a background task, wake the waiting MLJobs that the change concerns. The operator
+        forgets the last error of each woken MLJob, and the backoff after this error ends.
         """
         self._changes.add(change)
         if not self.tasks:
