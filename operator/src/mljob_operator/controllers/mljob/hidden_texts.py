@@ -21,10 +21,10 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
     The function reads the ConfigMaps and the outputs of other MLJobs that ``spec.confFrom`` names,
     and merges their current values with ``spec.conf``. The outputs of another MLJob's run are
     ignored if this run is not in the ``status.upstreams`` of ``job``. A top-level key of the run's
-    conf is public if the merged conf has the same value for this key. The result has all strings and numbers in the values of the
-    other keys, as texts. If ``reads_secrets`` is true, the result also has all current values of
-    the Secrets that ``spec.confFrom`` names, and each string and number in the JSON of their
-    ``.json`` keys.
+    conf is public if the merged conf has the same value for this key. The result has all strings
+    and numbers in the values of the other keys, as texts. If ``reads_secrets`` is true, the result
+    also has all current values of the Secrets that ``spec.confFrom`` names, and each string and
+    number in the JSON of their ``.json`` keys.
 
     Args:
         jobs: Reads the objects of ``spec.confFrom``.
