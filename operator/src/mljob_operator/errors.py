@@ -109,8 +109,8 @@ class AirflowUnavailable(AirflowError):
 
 class AirflowUnreadable(AirflowUnavailable):
     """The content of an answer can't be used, for example because it is too large. The answer comes
-    from Airflow or from a token endpoint. The error does not count as a sign that Airflow is out of
-    reach.
+    from Airflow or from a token endpoint. This error is not one of the failures after which the
+    operator sends no requests to Airflow for some seconds (see :class:`AirflowUnavailable`).
     """
 
 

@@ -93,8 +93,8 @@ def refusal_of(error: OperatorError) -> Refusal:
 def explained(error: OperatorError) -> str:
     """Return the message of an error for clients, without credentials.
 
-    For some errors, the message omits the cause, because clients may not see the platform's Secrets
-    and permissions. The log then has the cause.
+    An error's cause may show the platform's Secrets or permissions, which clients must not see.
+    Such a cause is not in the message, but in the log of mljob-api.
     """
     match error:
         case StoreError():

@@ -49,7 +49,7 @@ class LogRequest:
         map_index: The map index of a mapped task's instance, or None. Without a map index, the same
             rules choose the instance.
         try_number: The number of the try, or None for the newest try.
-        tail: The maximum number of existing lines in the response: the last lines of the log. None
+        tail: The maximum number of lines from the existing log. Earlier lines are left out. None
             for all lines.
         follow: Whether to wait for later lines until the task has ended.
         positions: Whether the response contains lines with a :class:`.LogPosition`, from which a

@@ -75,8 +75,8 @@ class LogDocument:
                 yield entry
 
     def token(self) -> str | None:
-        """Return the continuation token with which Airflow sends the entries after this answer, or
-        None if the log ends with this answer. Call this method after the last chunk.
+        """Return the continuation token with which a later request gets the entries after this
+        answer, or None if the log ends with this answer. Call this method after the last chunk.
 
         Raises:
             NotALog: The answer is not a log, or is not whole.

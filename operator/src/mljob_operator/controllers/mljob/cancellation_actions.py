@@ -1,5 +1,6 @@
-"""Executes the actions that only the cancellation of a single run needs: the actions with the
-cancellation DAG, and the search for runs that the cancelled run's tasks have started.
+"""Executes the actions that the operator needs to cancel a run, but not to cancel a backfill: the
+actions with the cancellation DAG, and the search for runs that the cancelled run's tasks have
+started.
 
 The cancellation DAG is a DAG in Airflow. Its runs cancel other runs.
 """
@@ -25,8 +26,8 @@ from .status_redaction import StatusRedaction
 
 
 class CancellationActions:
-    """Executes the actions that only the cancellation of a single run needs. Each method executes
-    one action, and returns the :class:`.TrackedJob` after the action.
+    """Executes the actions that the operator needs to cancel a run, but not to cancel a backfill.
+    Each method executes one action, and returns the :class:`.TrackedJob` after the action.
 
     Unless a method's docstring says otherwise, the method raises ``AirflowError`` if a request to
     Airflow fails, and ``StoreError`` if a request to the Kubernetes API fails.

@@ -50,10 +50,14 @@ class Cancellation:
             exists in Airflow can be paused.
         by_dag: Whether the cancellation DAG is to cancel the run, as ``spec.cancellation.strategy``
             says. False for a backfill.
-        asked_in_vain: Whether a request to Airflow had no success: the run continued after a
-            request to cancel it, Airflow does not have the run, or the last request failed. A
-            failed request to start the run does not count. Ignore this attribute once the operator
-            knows that the run has ended.
+        asked_in_vain: Whether one of these statements is true:
+
+            - The run continued after the operator had asked Airflow's REST API to cancel the run.
+            - Airflow does not have the run.
+            - The last request about the MLJob failed. A failed request to start the run does not
+              count.
+
+            Ignore this attribute once the operator knows that the run has ended.
     """
 
     reason: CancelReason | None

@@ -24,7 +24,7 @@ class Presence:
         vanished: Whether this run is missing in Airflow, and many other runs may be missing too. In
             this case, Airflow's answers do not prove that the run was deleted.
         unsent: Whether this process began the attempt, and no submission of the attempt can have
-            reached Airflow.
+            taken effect in Airflow. Also True if Airflow has refused the submission.
         in_doubt: Whether it is unknown if the attempt's run was submitted: a submission may have
             reached Airflow or may still arrive, and this process knows no answer to the submission.
         ask_again_at: When to ask Airflow again for a run that Airflow did not find. None if Airflow
@@ -59,9 +59,9 @@ class Presence:
 def _is_absent(inputs: Inputs, current: CurrentAttempt, *, unsent: bool) -> bool:
     """Return whether it is proved that Airflow does not have the run.
 
-    The proof is that Airflow has answered "no such run" twice. The operator must have asked when no
-    submission of the run could reach Airflow any more. One answer is enough if the attempt starts a
-    new run and ``unsent`` is True (see :class:`Presence`).
+    The proof is that Airflow has answered "no such run" to two requests. Both requests
+    must be sent when a submission of the run can no longer reach Airflow. One answer is enough if
+    the attempt starts a new run and ``unsent`` is True (see :class:`Presence`).
     """
     missed_at, unknown_until = inputs.observed_run.missed_at, inputs.transient.unknown_until
     if missed_at is None:
