@@ -73,8 +73,8 @@ class Tail:
         self._is_over = False
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Store the lines, up to and including the lines of the first call with ``last``. The first
-        call with ``last`` then passes the stored lines to the other sink. Later calls pass their
+        """Store the lines. Forget the oldest stored lines if a limit is exceeded. When ``last`` is
+        True for the first time, pass the stored lines to the other sink. Later calls pass their
         lines on at once.
         """
         if self._is_over:

@@ -36,7 +36,8 @@ class Refreshed:
         self._task: asyncio.Task[None] | None = None
 
     async def ensure(self) -> None:
-        """Read the data if the stored data is too old. Concurrent callers share one read.
+        """Read the data if no data is stored yet, or if the stored data is too old. Concurrent
+        callers share one read.
 
         Raises:
             OperatorError: The read failed, or an earlier read failed and its backoff is not over.

@@ -79,7 +79,7 @@ class JobStore(Protocol):
 
     def list(self) -> AsyncIterator[Job]:
         """Yield the MLJobs of this operator. An MLJob belongs to the operator if its namespace is
-        watched and the operator's selector selects the MLJob. An MLJob that can't be read is left
+        watched and the operator's selector selects the MLJob. An MLJob that can't be parsed is left
         out. An MLJob that changes during the call may be yielded in its old or its new version.
         """
         ...
@@ -89,7 +89,7 @@ class JobStore(Protocol):
         not belong to this operator (see :meth:`list`).
 
         Raises:
-            StoreUnavailable: The MLJob exists but can't be read.
+            StoreUnavailable: The MLJob exists but can't be parsed.
         """
         ...
 
@@ -98,7 +98,7 @@ class JobStore(Protocol):
         selector does not select the MLJob. Return None if there is no such MLJob.
 
         Raises:
-            StoreUnavailable: The MLJob exists but can't be read.
+            StoreUnavailable: The MLJob exists but can't be parsed.
         """
         ...
 

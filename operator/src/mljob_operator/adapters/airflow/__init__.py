@@ -19,7 +19,7 @@ These modules send the requests of the operations:
 - :mod:`.cancellation` cancels runs.
 - :mod:`.changes` lists the changes of all runs with the operator's prefix.
 
-All requests use these modules:
+The modules above use these modules:
 
 - :mod:`.lanes` runs the operations in threads. Each kind of request has its own group of threads.
 - :mod:`.session` logs in and sends requests.

@@ -68,8 +68,7 @@ class Steps:
         self._clock = clock
 
     async def take(self, key: Key, worker: WorkerState) -> float | None:
-        """Run one step of an MLJob's worker. A step that fails is repeated, in most cases after a
-        delay.
+        """Run one step of an MLJob's worker. If the step fails, the next step repeats the work.
 
         Returns:
             The seconds until the next step. None if the next step waits for input or follows at
@@ -169,8 +168,8 @@ class Steps:
         """Carry out actions and write the status, until the next action is Wait, Release or Expire.
         Return the MLJob's State and this next action, which the caller has to carry out.
 
-        Return None if meanwhile the MLJob was deleted, or another process has begun an attempt or
-        ended the MLJob.
+        Return None if the MLJob was deleted meanwhile. Also return None if another process has
+        begun an attempt or ended the MLJob meanwhile.
         """
         while True:
             before, begin_count = worker.tracked, worker.begin_count
@@ -325,8 +324,8 @@ def _with_stored_job(state: State, tracked: TrackedJob) -> State:
 
 
 def _limit_inputs(job: Job) -> tuple[datetime | None, bool]:
-    """Return two values: the time from which ``activeDeadlineSeconds`` counts (or None), and
-    whether the MLJob has finished. When the MLJob finishes, its ``ttlSecondsAfterFinished`` begins
-    to count.
+    """Return two values on which time limits of the MLJob depend: the time from which
+    ``activeDeadlineSeconds`` counts (or None), and whether the MLJob has finished. When the MLJob
+    finishes, its ``ttlSecondsAfterFinished`` begins to count.
     """
     return job.status.active_since, job.status.phase in TERMINAL_PHASES

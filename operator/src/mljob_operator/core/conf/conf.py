@@ -42,12 +42,13 @@ class Source:
     """A ConfigMap or Secret that an entry of ``spec.confFrom`` names, or the outputs of an MLJob.
 
     Attributes:
-        what: The kind and name of the object for messages, such as ``Secret warehouse``.
-        data: The keys and values of the object.
-        secret: Whether the object is a Secret.
+        what: The name of the source in messages, such as ``Secret warehouse`` or
+            ``the outputs of MLJob prepare``.
+        data: The keys and values of the ConfigMap, Secret or outputs.
+        secret: Whether the source is a Secret.
         typed: Whether the values are JSON values, as outputs are. The values of ConfigMaps and
             Secrets are strings.
-        field: The field of the spec that names the object, such as ``spec.confFrom[0]``.
+        field: The field of the spec that names the source, such as ``spec.confFrom[0]``.
     """
 
     what: str
@@ -78,8 +79,8 @@ def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
 
 
 def origins(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Source]:
-    """Return, by key, the :class:`Source` that gave a merged conf the key's value. Keys of ``own``
-    (``spec.conf``) have no entry.
+    """Return a mapping from the keys of the merged conf (:func:`merged`) to the :class:`Source` of
+    each key's value. Keys of ``own`` (``spec.conf``) have no entry.
 
     Raises:
         ValueError: As for :func:`merged`.
@@ -141,8 +142,9 @@ def unknown_keys(
     conf: Mapping[str, Any], params: Mapping[str, Any], sources: Mapping[str, Source] | None = None
 ) -> list[str]:
     """Return the keys of a conf that are not params of the DAG, each as
-    ``<field>.<key>: <reason>``. After ``MAX_UNKNOWN`` keys, the last entry says how many more there
-    are. The result is empty for a DAG without params, because such a DAG may read any key.
+    ``<field>.<key>: <reason>``. The field is ``spec.conf``, or the field of the key's
+    :class:`Source`. After ``MAX_UNKNOWN`` keys, the last entry says how many more there are. The
+    result is empty for a DAG without params, because such a DAG may read any key.
 
     Args:
         conf: The conf to submit.
