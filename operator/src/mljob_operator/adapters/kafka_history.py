@@ -263,8 +263,8 @@ class KafkaRunHistory:
         return HistoryBatch(items, dict(self._positions), not self._behind)
 
     def _message(self, raw: KafkaMessage) -> Message | None:
-        """Convert a message of confluent-kafka, and record the position after it. Return None at
-        the end of a partition, or if the message has another key.
+        """Convert a message of confluent-kafka, and record the offset of the next message. Return
+        None at the end of a partition, or if the message has another key.
 
         Raises:
             KafkaUnavailable: confluent-kafka returned an error instead of a message.

@@ -2,7 +2,8 @@
 changed since a given time.
 
 Kafka events may be lost or late, and Airflow sends no event for the task states queued, deferred,
-upstream_failed and removed. So the operator also reads the states of runs from the REST API.
+upstream_failed and removed. So the operator also reads the states of runs and tasks from the REST
+API.
 
 A pass is one read of the feed. The number of requests in a pass depends on the number of changes,
 not on the number of MLJobs. The next pass usually starts ``interval`` seconds after the end of a
@@ -136,9 +137,9 @@ class ChangeFeedReader:
         failures in a row is logged.
 
         Returns:
-            The seconds until the next read, and whether the operator expects a change for which
-                there may be no Kafka event. If the operator expects such a change, the next read
-                should start after ``hot_interval`` seconds instead.
+            The delay before the next read, in seconds, and whether the operator expects a change
+                for which there may be no Kafka event. If the operator expects such a change, the
+                caller must use ``hot_interval`` as the delay.
         """
         try:
             await self.pass_once()

@@ -180,8 +180,8 @@ class AirflowInstanceController:
             self._missing_runs.assume_vanished(instance.name)
 
     def _accept(self, registered: RegisteredInstance, answer: Instance) -> None:
-        """Store the version of an AirflowInstance after a write, unless the watch has reported a
-        later version.
+        """Store the AirflowInstance in the answer to a write, unless the watch has reported a later
+        version.
         """
         if answer.uid == registered.instance.uid and answer.newer_than(registered.instance):
             self._registry.update(registered, answer)
