@@ -121,8 +121,9 @@ def next_run(
     """Return an attempt that starts a new run. With runPolicy OncePerSpec, the attempt may take
     over an earlier run instead.
 
-    Run ids end in a number. A new run gets the highest number of this MLJob's earlier runs plus 1.
-    With runPolicy OncePerSpec, only the earlier runs of the current spec count. If the newest of
+    Run ids end in a number. The number of a new run is one higher than the highest number of this
+    MLJob's earlier runs. With runPolicy OncePerSpec, only the earlier runs of the current spec
+    count. If the newest of
     these runs succeeded, and no retry is requested, the attempt takes over this run.
 
     Args:
