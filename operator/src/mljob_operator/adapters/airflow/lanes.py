@@ -154,7 +154,7 @@ class Lane:
 
     Args:
         name: The lane's name, for threads and the log.
-        threads: The maximum number of operations that run at the same time.
+        threads: The number of threads.
         circuit: The circuit breaker. None allows every request.
     """
 
@@ -187,7 +187,7 @@ class Lane:
             ) from None
 
     def close(self) -> None:
-        """Wait for the operations that are running, and drop the queued operations."""
+        """Wait for the requests that are being sent, and drop the queued requests."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _guarded(self, function: Callable[..., T], *args: Any) -> T:

@@ -18,13 +18,13 @@ class TrackedJob:
     Attributes:
         job: The MLJob as last read or written.
         observed_run: What the operator knows of the newest attempt's run.
-        transient: The requests that this process has sent to Airflow for the newest attempt, and
-            their results.
+        transient: What only this process knows about the newest attempt, for example the last
+            error.
         outputs: The outputs of the newest attempt's run. None if the operator has not read the
             outputs from Airflow.
-        confirmed_at: When the operator sent the last status patch for which the Kubernetes API
-            server found no later version of the MLJob, in seconds of the event loop's clock. Minus
-            infinity before the first such patch.
+        confirmed_at: When the operator last sent a status patch that confirmed that ``job`` is the
+            newest version of the MLJob, in seconds of the event loop's clock. Minus infinity before
+            the first such patch.
     """
 
     job: Job
