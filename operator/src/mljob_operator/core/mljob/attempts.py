@@ -123,8 +123,8 @@ def next_run(
 
     Run ids end in a number. The number of a new run is one higher than the highest number of this
     MLJob's earlier runs. With runPolicy OncePerSpec, only the earlier runs of the current spec
-    count. If the newest of
-    these runs succeeded, and no retry is requested, the attempt takes over this run.
+    count. If the newest of these runs succeeded, and no retry is requested, the attempt takes over
+    this run.
 
     Args:
         job: The MLJob.
@@ -167,8 +167,8 @@ def goes_on(status: MLJobStatus) -> bool:
 
 def run_facts_since(status: MLJobStatus) -> datetime | None:
     """Return the time before which the states of the run belong to the previous attempt. Return
-    None if the previous attempt had another run, if there was no previous attempt, or if the
-    attempt that the status describes has ended although the MLJob has not ended.
+    None if the current attempt does not continue the run of the previous attempt (:func:`goes_on`),
+    or if the current attempt has ended but the MLJob has not (:func:`closed`).
 
     A run that was cleared ends a second time, and an event of the first end may arrive late. The
     result is the time at which Airflow queued the run again. As long as this time is not in the

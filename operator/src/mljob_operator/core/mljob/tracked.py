@@ -19,7 +19,7 @@ class TrackedJob:
         job: The MLJob as last read or written.
         observed_run: What the operator knows of the newest attempt's run.
         transient: What only this process knows about the newest attempt, for example the last
-            error.
+            request that failed.
         outputs: The outputs of the newest attempt's run. None if the operator has not read the
             outputs from Airflow.
         confirmed_at: When the operator last sent a status patch that confirmed that ``job`` is the
