@@ -1,7 +1,8 @@
 """Reads the events of a Kafka topic, and passes the events to the workers of their MLJobs.
 
 The dag run id of a run that the operator submitted names the MLJob. Airflow makes the ids of a
-backfill's runs, so for these runs the reader searches the MLJobs that have a backfill of the DAG.
+backfill's runs, so these ids do not name the MLJob. For an event of such a run, the reader looks
+for the MLJob among the MLJobs that have a backfill of the event's DAG.
 
 A message is done when a status with the message's content is stored, or when no MLJob needs the
 message. An unreadable message is done at once. Every second, the reader commits an offset for each

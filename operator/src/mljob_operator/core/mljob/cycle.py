@@ -50,8 +50,8 @@ def find_cycle(name: str, names: Iterable[str], waits_for: Callable[[str], Itera
     Args:
         name: The name of the MLJob.
         names: The names of the MLJobs whose outputs this MLJob waits for.
-        waits_for: Returns the names of the MLJobs whose outputs another MLJob waits for. The
-            argument is the name of the other MLJob.
+        waits_for: Called with the name of an MLJob. Returns the names of the MLJobs whose outputs
+            the named MLJob waits for.
     """
     reached_from = dict.fromkeys(names, name)
     pending = deque(reached_from)
