@@ -3,8 +3,9 @@ with the same claim, only one may act. Each operator writes its claims into an a
 Lease.
 
 An operator takes its own Lease before it lists the other Leases. So if two operators start at the
-same time, at least one of them sees both Leases. If both operators see both Leases, each operator
-continues if the name of its Lease sorts first, and ends with an error otherwise.
+same time, at least one of them sees both Leases. If both operators see both Leases, the operator
+whose Lease has the name that sorts last ends with an error. The other operator waits for this end,
+and then begins its work.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ log = logging.getLogger(__name__)
 
 
 class Rivals:
-    """Finds the rivals of this operator: other operators in the namespace that claim the same
-    MLJobs, run ids or events.
+    """Finds the rivals of this operator: other operators in this operator's namespace that claim
+    the same MLJobs, run ids or events.
 
     A rival may have crashed, although its Lease has not expired yet. A rival that renews its Lease
     counts as running. A rival whose Lease expires counts as ended.

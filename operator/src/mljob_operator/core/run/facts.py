@@ -148,8 +148,8 @@ def _is_later(event: RunFact, run: RunFact | None) -> bool:
 
 
 def is_before_queuing(event: RunFact | TaskFact, run: RunFact) -> bool:
-    """Return whether an event happened before the run was last queued. If so, somebody has cleared
-    the run since the event.
+    """Return whether an event happened before the run was last queued. If so, the run, or a task of
+    the run, was cleared after the event.
     """
     return run.queued_at is not None and event.occurred_at < run.queued_at
 
