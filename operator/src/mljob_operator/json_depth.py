@@ -33,9 +33,11 @@ calls per level, which take memory from the heap.
 
 def allow_deep_json() -> None:
     """Make ``json.loads`` and ``json.dumps`` accept values with up to 10,000 levels in this
-    process, by a higher recursion limit. Since Python 3.12, also replace private objects of the
-    module ``json``. Calls with options, such as ``sort_keys=True``, don't use these objects, so
-    such calls may still fail for deep values.
+    process.
+
+    The function raises Python's recursion limit. On Python 3.12 and later, the function also
+    replaces private objects of the module ``json``. Calls with options, such as ``sort_keys=True``,
+    don't use these objects, so such calls may still fail for deep values.
     """
     if sys.version_info < (3, 12):
         sys.setrecursionlimit(RECURSION_LIMIT)

@@ -74,7 +74,8 @@ class CustomObjects(Generic[T]):
     async def set_finalizer(
         self, stored: T, *, present: bool, annotations: Mapping[str, str] | None = None
     ) -> T | None:
-        """Add or remove the operator's finalizer, set annotations, and return the new version.
+        """Add the operator's finalizer if ``present`` is true, else remove the finalizer. Also
+        set the annotations in ``annotations``. Return the new version of the object.
 
         Return None if the object does not exist any more: the object was deleted before, or this
         call removed the last finalizer of an object that was being deleted.

@@ -86,10 +86,10 @@ class Upstreams:
         wait for other MLJobs, also return the facts about the other MLJobs, and so on.
 
         Returns:
-            tuple: The facts by the MLJobs' names, and the time of the oldest facts about an MLJob
-                in ``spec.confFrom``. The facts are None for an MLJob that does not exist, unless the
-                MLJob succeeded before its deletion. An MLJob that was not read yet has no key. The
-                time is None if no MLJob in ``spec.confFrom`` was read yet.
+            tuple: The facts by the MLJobs' names, and the earliest of the times at which the MLJobs
+                in ``spec.confFrom`` were last read or observed. The facts are None for an MLJob that
+                does not exist, unless the MLJob succeeded before its deletion. An MLJob that was not
+                read yet has no key. The time is None if no MLJob in ``spec.confFrom`` was read yet.
         """
         names = upstream_names(job.spec)
         if not names:
@@ -150,8 +150,8 @@ class Upstreams:
         self._follow(key, frozenset((key[0], name) for name in names))
 
     def observe(self, job: Job) -> list[Key]:
-        """Store a version of an MLJob that the watch has delivered. Return the keys of the MLJobs
-        to wake.
+        """Store the facts about ``job``, a version that the watch has delivered. Do nothing if no
+        MLJob waits for the outputs of ``job``. Return the keys of the MLJobs to wake.
         """
         known = self._known.get(job.key)
         if known is None:
