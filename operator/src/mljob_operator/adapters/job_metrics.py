@@ -160,7 +160,7 @@ class JobMetrics(Collector):
         """Record how long an attempt waited until Airflow had queued its run. The wait of the first
         attempt begins when the MLJob is created. The wait of a later attempt begins when the
         previous attempt has ended. A suspension, a changed spec or a requested retry may postpone
-        the beginning.
+        the beginning of the wait.
         """
         self._submission.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 

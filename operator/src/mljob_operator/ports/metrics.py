@@ -49,7 +49,7 @@ class JobMeter(Protocol):
         """Record how long an attempt waited until Airflow had queued its run. The wait of the first
         attempt begins when the MLJob is created. The wait of a later attempt begins when the
         previous attempt has ended. A suspension, a changed spec or a requested retry may postpone
-        the beginning.
+        the beginning of the wait.
         """
         ...
 

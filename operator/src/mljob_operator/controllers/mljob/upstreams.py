@@ -29,8 +29,8 @@ class _Known:
     Attributes:
         waiting: The keys of the MLJobs that wait for the outputs.
         upstream: The facts that the waiting MLJobs need. None if the upstream MLJob was not read
-            yet, or does not exist. If the upstream MLJob succeeded and was then deleted, the only
-            fact is ``upstream.deleted``.
+            yet, or does not exist. Exception: if the upstream MLJob had succeeded before its
+            deletion, ``upstream.deleted`` is true, and the other attributes have their defaults.
         uid: The uid of the last version. Empty if no version was read.
         version: The resourceVersion of the last version, as a number. 0 if no version was read.
         known_at: When the upstream MLJob was last read from the API or delivered by the watch.
