@@ -54,7 +54,7 @@ class FrontProxy:
         """Return the :class:`FrontProxy` that the ConfigMap describes.
 
         Args:
-            data: The data of the ConfigMap.
+            data: The data of the ConfigMap ``kube-system/extension-apiserver-authentication``.
             allow_any_name: Whether the ConfigMap may allow certificates with any name.
 
         Raises:

@@ -47,7 +47,7 @@ class InstanceObjects(CustomObjects[Instance]):
         return [instance for instance in found if instance is not None]
 
     async def namespaces(self) -> dict[str, dict[str, str]]:
-        """Return the labels of all namespaces. The keys are the names of the namespaces."""
+        """Return a dict with the labels of each namespace, by the name of the namespace."""
         found = list_objects(self._core.list_namespace_without_preload_content)
         return {item["metadata"]["name"]: item["metadata"].get("labels") or {} async for item in found}
 
@@ -91,10 +91,9 @@ class InstanceObjects(CustomObjects[Instance]):
 
 
 def read(body: Mapping[str, Any]) -> Instance | None:
-    """Return the :class:`.Instance` of an API object. If the object can't be read, log the error
-    and return None.
+    """Return the :class:`.Instance` of an API object. If fields of the spec are missing or invalid,
+    the Instance's ``problem`` names at most three of these fields.
 
-    If fields of the spec are missing or invalid, return an Instance. The Instance's ``problem``
-    names at most three of these fields.
+    If the object can't be read for another reason, log the error and return None.
     """
     return read_or_log(KIND, Instance.from_object, body)

@@ -32,7 +32,8 @@ class Inbox:
 
     Attributes:
         facts: Changes of runs and tasks from Kafka events, and states of a backfill's runs from
-            Airflow's REST API. Each fact comes with the runs that the fact may be about.
+            Airflow's REST API. Each fact comes with the runs that the fact may be about: one run in
+            each Airflow that may have reported the fact.
         snapshots: Answers of Airflow's REST API about single runs, each with the run.
         halts: Empty if the run's DAG was not checked since the last step. Otherwise one item: the
             reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
@@ -63,15 +64,15 @@ class WorkerState:
             this state is outdated, and :meth:`last_state` computes the new state.
         inbox: The input since the last step.
         run_tasks: A cache of the tasks in the last status.
-        contradicted: The ids of the Kafka events that Airflow's REST API had contradicted at the
-            last step. The metrics have counted these events.
+        contradicted: The ids of the Kafka events that Airflow's REST API has contradicted, as of
+            the last step. The metrics have already counted these events.
         done: Callbacks for the Kafka facts in the inbox. Each callback is called when its fact is
             stored, or when the fact is not needed.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
-        woken_at: When the worker was first woken since the start of the last step, in the event
-            loop's seconds. A step that has failed, or has left its status in the queue of writes,
-            does not count as the last step. None if the worker was not woken since then.
+        woken_at: When the worker was first woken for the next step, in the event loop's seconds.
+            None if the worker was not woken for the next step. If a step fails, or leaves its
+            status in the queue of writes, the step's time is kept for the next step.
         task: The asyncio task that runs the steps, and that also waits for a backoff between two
             steps. None if there is no such task.
         timer: Wakes the worker at the planned time of the next step. None if no time is planned.
@@ -141,8 +142,8 @@ class WorkerState:
                 self.tracked.job.stored.pack()
 
     def begin(self, job: Job, transient: TransientState) -> None:
-        """Start to track an MLJob, or an attempt that another process has begun. The inbox is kept,
-        because facts may have arrived already.
+        """Track ``job``. Set the observed run to the run in the stored status of ``job``. The inbox
+        is kept, because facts about this run may have arrived already.
         """
         self.tracked = TrackedJob(job, remember(job.status), transient)
         self.state = None
@@ -152,9 +153,8 @@ class WorkerState:
         self.begin_count += 1
 
     def update(self, job: Job) -> None:
-        """Track a later version of the MLJob. If this version shows that another process has begun
-        an attempt or has ended the MLJob, the observed run is replaced by what the status in this
-        version says about the run.
+        """Track a later version of the MLJob. If another process has begun a new attempt or has set
+        a terminal phase, set the observed run to the run in the status of this version.
         """
         assert self.tracked is not None
         if not self.writing and _ends(self.tracked.job, job):
@@ -178,8 +178,8 @@ class WorkerState:
             self._begin_after_end(self.job)
 
     def _begin_after_end(self, job: Job) -> None:
-        """Drop the observed run, because the stored status has a terminal phase. Airflow's answers
-        in the inbox are dropped too, because these answers may be older than the run's end.
+        """Track ``job``, whose stored status has a terminal phase (:meth:`begin`). Airflow's
+        answers in the inbox are dropped, because these answers may be older than the run's end.
         """
         self.inbox.snapshots.clear()
         self.begin(job, TransientState())
