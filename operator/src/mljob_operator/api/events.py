@@ -186,7 +186,7 @@ class EventsWriter:
 
     def _is_over(self) -> bool:
         """Return whether at least ``LATE`` seconds have passed since this method first found that
-        the run has ended. Late events have then arrived.
+        the run has ended. The last events of a run may take this long to arrive.
         """
         if not self._followed.reading.has_ended:
             self._ended_at = None
@@ -256,8 +256,8 @@ class EventsWriter:
 
 
 def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[HistoryEntry]:
-    """Yield the entries for the fact in one Kafka message. ``redaction`` hides secret values in
-    error texts and in the names of metrics.
+    """Yield the entries of the response for ``fact``, the content of one Kafka event. ``redaction``
+    hides secret values in error texts and in the names of metrics.
     """
     if isinstance(fact, RunFact):
         yield RunChange(time=fact.occurred_at, source=fact.source, state=fact.state)

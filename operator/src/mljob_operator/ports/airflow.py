@@ -98,8 +98,8 @@ class Airflows(Protocol):
         ...
 
     def request_probe(self, name: str, user: User | None = None) -> None:
-        """Schedule an early probe of an Airflow, because the Airflow rejected credentials or did
-        not answer.
+        """Make the operator check soon whether an Airflow answers and accepts the credentials. Call
+        this method when the Airflow has rejected credentials or has not answered.
 
         Args:
             name: The name of an AirflowInstance, or ``SETTINGS_AIRFLOW``. For ``SETTINGS_AIRFLOW``,

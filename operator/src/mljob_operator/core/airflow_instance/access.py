@@ -42,8 +42,8 @@ class Namespace:
     Attributes:
         labels: The labels that the operator knows.
         complete: Whether ``labels`` has all labels of the namespace.
-        pending: Whether the operator will soon know all labels. An operator that doesn't watch
-            namespaces never knows more than their names.
+        pending: Whether ``labels`` is not complete, but will soon be. False if the operator doesn't
+            watch namespaces.
     """
 
     name: str
