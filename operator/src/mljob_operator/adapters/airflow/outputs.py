@@ -102,8 +102,8 @@ class XComOutputs:
         - More than ``MAX_XCOMS`` tasks or mapped task instances have pushed an XCom
           ``mljob_outputs``. Only ``MAX_XCOMS`` of these XComs are read, and ``omitted`` has the
           text ``mljob_outputs of more than 1000 tasks``.
-        - The function ``mljob_airflow.publish_outputs`` of a task has omitted the output, because
-          the output is not JSON or is too large. No later task has published the output.
+        - A task has called ``mljob_airflow.publish_outputs`` with an output that can't be
+          published, for example because it is too large. No later task has published the output.
 
         If the XCom ``mljob_outputs`` of a task ``train`` can't be read, ``omitted`` has a text
         that begins with ``mljob_outputs of train``. If the XCom of an entry in ``sources`` does not

@@ -30,10 +30,10 @@ class StatusRedaction:
     async def of(self, state: State) -> Redaction:
         """Return the redaction for an MLJob's status.
 
-        If this process does not know all values from Secrets in the run's conf, and a request is
-        due (:meth:`.Confs.read_at`), first read the conf from Airflow. While values are unknown,
-        the redaction withholds the texts that come from the run. An error of Airflow is logged, and
-        not raised.
+        If this process does not know all values from Secrets in the run's conf, and it is time to
+        read the conf (:meth:`.Confs.read_at`), first read the conf from Airflow. While values are
+        unknown, the redaction withholds the texts that come from the run. An error of Airflow is
+        logged, and not raised.
 
         Raises:
             StoreError: The Kubernetes API fails.

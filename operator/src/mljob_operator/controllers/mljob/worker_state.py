@@ -172,7 +172,7 @@ class WorkerState:
         after a failed write of the status.
 
         Args:
-            before: The earlier version, from which the status was computed.
+            before: The earlier version, from which the status of the failed write was computed.
         """
         if self.job is not None and self.job.uid == before.uid and _ends(before, self.job):
             self._begin_after_end(self.job)
@@ -185,7 +185,7 @@ class WorkerState:
         self.begin(job, TransientState())
 
     def accept(self, answer: Job | None, of: Job) -> bool:
-        """Track the MLJob in an answer of the Kubernetes API. If the watch has already delivered a
+        """Track the MLJob from an answer of the Kubernetes API. If the watch has already delivered a
         later version, the deletion, or another MLJob with this name, the answer is dropped.
 
         Args:

@@ -33,8 +33,9 @@ class AttemptTrace:
         number: The number of the attempt.
         whole: The interval of the whole trace.
         parts: The intervals of the stages ``submission``, ``queue``, ``run`` and ``verdict``, by
-            name. ``verdict`` begins at the end of the attempt, and ends when the status was stored.
-            A stage that the attempt did not have, or whose times are not known, has no entry.
+            name. ``verdict`` begins at the end of the attempt, and ends when the status with the
+            attempt's result was stored. A stage that the attempt did not have, or whose times are
+            not known, has no entry.
         succeeded: Whether the attempt succeeded.
         attributes: The attributes of the trace's spans, by name. They contain nothing secret.
     """
