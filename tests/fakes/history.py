@@ -43,10 +43,12 @@ class FakeTopics:
         first = next(
             (message.offset for message in messages if message.timestamp_ms >= since.timestamp() * 1000), len(messages)
         )
-        begin = max(self.deleted, after[0] if after is not None and 0 in after else first)
+        continues = after is not None and 0 in after
+        begin = max(self.deleted, after[0] if after is not None and continues else first)
+        incomplete = after is not None and after[0] < self.deleted if continues else 0 < self.deleted == begin
         self.begun_at.append(begin)
         self.open_readers += 1
-        return FakeRunHistory(self, messages, key, begin, incomplete=0 < self.deleted == begin)
+        return FakeRunHistory(self, messages, key, begin, incomplete=incomplete)
 
 
 class FakeRunHistory:

@@ -7,11 +7,12 @@ import gc
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 
 from mljob_operator.adapters import kafka_history
 from mljob_operator.adapters.kafka_history import KafkaHistory, KafkaRunHistory, partition_of
@@ -60,6 +61,18 @@ def send(producer: Producer, topic: str, *values: bytes, key: bytes = KEY, parti
 
 def value_of(message: Message) -> list[bytes | None]:
     return [message.value]
+
+
+@pytest.mark.parametrize(("after", "incomplete"), [(4, True), (5, False), (7, False)])
+async def test_reader_that_continues_knows_whether_unread_messages_were_deleted(after: int, incomplete: bool) -> None:
+    class Emptied:
+        def get_watermark_offsets(self, _: TopicPartition, timeout: float) -> tuple[int, int]:
+            return 5, 9
+
+    with ThreadPoolExecutor(1) as threads:
+        reader = KafkaRunHistory({}, "events", KEY, threads, lambda: None)
+        position = reader._begin(Emptied(), 0, SINCE, {0: after})  # type: ignore[arg-type]
+    assert (position.offset, reader.incomplete) == (max(after, 5), incomplete)
 
 
 async def read_all(reader: KafkaRunHistory) -> list[bytes | None]:

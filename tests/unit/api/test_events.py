@@ -176,6 +176,19 @@ async def test_history_says_that_kafka_has_deleted_its_beginning(world: ApiWorld
     assert [entry.progress for entry in found if isinstance(entry, ProgressReport)] == [0.2]
 
 
+@pytest.mark.parametrize(("deleted", "is_said"), [(1, False), (2, True)], ids=["already read", "not read yet"])
+async def test_continued_history_says_that_kafka_has_deleted_unread_events(
+    world: ApiWorld, deleted: int, is_said: bool
+) -> None:
+    await world.start()
+    run = world.submitted()
+    for progress in (0.1, 0.2, 0.3):
+        world.report(run, progress=progress)
+    world.topics.deleted = deleted
+    found = await world.events(after="0:1")
+    assert isinstance(found[0], HistoryNotice) is is_said
+
+
 async def test_values_from_secrets_are_masked_in_errors_and_names(world: ApiWorld) -> None:
     await world.start()
     run = world.submitted(conf={"password": "hunter2-and-more"}, confFrom=[{"secretRef": {"name": "warehouse"}}])

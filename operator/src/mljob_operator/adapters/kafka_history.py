@@ -155,7 +155,7 @@ class KafkaRunHistory:
         self._behind: set[int] = set()
         self._error: KafkaError | None = None
         self.incomplete = False
-        """Whether Kafka may have deleted the first events of the run."""
+        """Whether Kafka may have deleted events of the run that this reader should read."""
 
     async def open(self, since: datetime, after: Mapping[int, int] | None, *, any_partition: bool) -> None:
         """Make the consumer, and find the first message to read in each partition that is read.
@@ -240,6 +240,7 @@ class KafkaRunHistory:
         """
         low, high = consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=TIMEOUT)
         if after is not None and number in after:
+            self.incomplete = self.incomplete or after[number] < low
             return TopicPartition(self._topic, number, min(max(after[number], low), high))
         asked = TopicPartition(self._topic, number, int(since.timestamp() * 1000))
         (found,) = consumer.offsets_for_times([asked], timeout=TIMEOUT)

@@ -132,7 +132,7 @@ class EventsWriter:
         """
         if history.incomplete:
             await self._write(
-                [HistoryNotice(message="Kafka has deleted older events. The first events of the run may be missing.")]
+                [HistoryNotice(message="Kafka has deleted older events. Events of the run may be missing.")]
             )
         while True:
             batch = await history.read(self._convert)

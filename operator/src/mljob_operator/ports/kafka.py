@@ -107,9 +107,7 @@ class RunHistory(Protocol):
 
     @property
     def incomplete(self) -> bool:
-        """Whether Kafka may have deleted the oldest messages of the run before this reader read
-        them.
-        """
+        """Whether Kafka may have deleted messages of the run before this reader read them."""
         ...
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
