@@ -13,8 +13,9 @@ from ..settings import Settings, unusable_files, variable
 
 
 class ApiSettings(Settings):
-    """The settings of mljob-api, and the settings of the operator. mljob-api writes nothing to
-    Kubernetes or Airflow, so settings about such writes have no effect.
+    """The settings that only mljob-api has, and all settings of the operator. mljob-api writes
+    nothing to Kubernetes or Airflow, so the operator's settings about such writes have no effect in
+    mljob-api.
     """
 
     api_host: str = "0.0.0.0"  # noqa: S104  # the Kubernetes API server connects from outside the Pod

@@ -85,14 +85,15 @@ class TryLog:
         """Read the new lines, and pass the lines to ``sink``. Return False if Airflow has no log of
         the try, otherwise True.
 
-        If Airflow fails after a part of the log was read, or after the response to the client has
-        begun, this method returns True and sets :attr:`is_behind`. The caller must then call this
-        method again.
+        If Airflow fails after this call or an earlier call has read a part of the log, or after the
+        response to the client has begun, this method returns True and sets :attr:`is_behind`. The
+        caller must then call this method again.
 
         Raises:
             OperatorError: One of these causes:
 
-                - Airflow fails before a part of the log was read and before the response has begun.
+                - Airflow fails before any part of the log was read and before the response has
+                  begun.
                 - Airflow has failed for longer than ``PATIENCE`` (120 seconds).
         """
         self.is_behind = True

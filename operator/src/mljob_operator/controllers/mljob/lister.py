@@ -48,8 +48,10 @@ class MLJobLister:
 
     def has_answer(self, key: Key) -> bool:
         """Return whether a caller need not request the MLJob's run from Airflow now. The result is
-        True if an answer of Airflow about a run already waits for the MLJob's next reconciliation.
-        The result is also True if the MLJob is being reconciled.
+        True if at least one of these statements is true:
+
+        - An answer of Airflow about a run of the MLJob waits for the MLJob's next reconciliation.
+        - The MLJob is being reconciled.
         """
         worker = self._workers.get(key)
         return worker is not None and (worker.task is not None or bool(worker.inbox.snapshots))
@@ -63,9 +65,7 @@ class MLJobLister:
                 yield state
 
     def count(self) -> int:
-        """Return the number of unfinished MLJobs in all Airflows. MLJobs without an attempt count
-        too.
-        """
+        """Return the number of all unfinished MLJobs, including MLJobs without an attempt."""
         return len(self._index)
 
     def _unfinished(self, airflow: str, worker: WorkerState) -> State | None:

@@ -63,16 +63,16 @@ class VanishedRuns:
         return self._missing_runs.wants_relist(airflow)
 
     def have_vanished(self, airflow: str) -> bool:
-        """Return whether many runs have vanished from an Airflow at once, and not all of them are
-        back or accepted as lost. While this is so, a missing run does not count as deleted, unless
-        an administrator has accepted the loss of this run.
+        """Return whether many runs have vanished from an Airflow at once. The result stays True
+        until each missing run is back or is accepted as lost. While the result is True, a missing
+        run does not count as deleted, unless an administrator has accepted the loss of this run.
         """
         return self._missing_runs.have_vanished(airflow)
 
     def report(self) -> None:
-        """Wake the MLJobs of missing runs if, since the last call of this method, these runs may
-        have begun to count as deleted, or may have ceased to do so. Also call ``changed`` with the
-        name of each Airflow for which the result of :meth:`have_vanished` has changed since then.
+        """Wake the MLJobs of missing runs that may have begun or ceased to count as deleted since
+        the last call of this method. Also call ``changed`` with the name of each Airflow for which
+        the result of :meth:`have_vanished` has changed since the last call.
         """
         missing_runs = self._missing_runs
         for airflow in missing_runs.take_changes():

@@ -87,8 +87,9 @@ class WriteQueue:
         return {priority.name.lower(): len(waiting) for priority, waiting in self._waiting.items()}
 
     def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:
-        """Return whether an MLJob has a turn, which means that the MLJob may write now. If the MLJob
-        has no turn, but need not wait for a turn, this method gives the MLJob a turn.
+        """Return whether an MLJob has a turn. With a turn, the operator may send a write about the
+        MLJob now. If the MLJob has no turn, and a new write need not wait in the queue now, this
+        method gives the MLJob a turn and returns True.
 
         The first :meth:`send` about the MLJob uses the turn and does not wait. An unused turn ends
         after ``TURN_SECONDS``, or with :meth:`end_turn`.
