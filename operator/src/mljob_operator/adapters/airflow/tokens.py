@@ -58,7 +58,8 @@ class Tokens(Protocol):
                 returns the refused token again.
 
         Raises:
-            AirflowUnauthorized: The source has no valid token, or the login was refused.
+            AirflowUnauthorized: The configured token or the token in the file is invalid, the file
+                can't be read, or the issuer of tokens refuses the login.
             AirflowUnavailable: The issuer of tokens does not answer, or its answer has no valid
                 token.
         """

@@ -74,8 +74,8 @@ class _Entry:
 
 @dataclass(slots=True)
 class DagRunsOfJobs:
-    """The MLJobs whose workers are told whether one DAG schedules tasks. The reader of the change
-    feed checks the DAG.
+    """The MLJobs that have a run of one DAG, and whose workers must know whether the DAG schedules
+    tasks. The reader of the change feed checks the DAG, and tells the workers.
 
     Attributes:
         by_halt: The MLJobs by halt. A halt is the last observed reason why the DAG schedules no

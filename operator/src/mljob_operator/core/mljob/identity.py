@@ -7,8 +7,8 @@ MLJob's dag run id is different. With runPolicy OncePerSpec, the hash is of the 
 and the spec instead. So if an MLJob is deleted and created again with the same spec, the dag run id
 is the same (see :func:`pin`).
 
-Each further run of an MLJob has a new number, and so a new id. An MLJob does not use the id of its
-deleted run again either, because an Airflow executor may still hold results of the deleted run.
+Each further run of an MLJob has a new number, and so a new id. The id is also new if the earlier
+run was deleted in Airflow, because an Airflow executor may still hold results of the deleted run.
 """
 
 from __future__ import annotations
