@@ -41,8 +41,8 @@ MAX_NAMESPACES = 1_000
 
 
 class ApiAirflows:
-    """The Airflows of the AirflowInstances, and the Airflow of the settings: the Airflow that
-    ``MLJOB_AIRFLOW_URL`` names, if this is set.
+    """The Airflows of the AirflowInstances and, if ``MLJOB_AIRFLOW_URL`` is set, the Airflow with
+    this URL (the Airflow of the settings).
 
     Args:
         registry: Has the adapters and access rules of the Airflows. :class:`ApiAirflows` adds

@@ -48,8 +48,8 @@ class LeaseStore(Protocol):
         ...
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
-        """Make a process the holder of the Lease, and return the new version. The Lease says that
-        the holder does not yet do the leader's work.
+        """Make a process the holder of the Lease, and return the new version. The new version says
+        that the holder has not yet begun to do the leader's work.
 
         Args:
             lease: The current version, or None to create the Lease.

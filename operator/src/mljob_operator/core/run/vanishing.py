@@ -162,8 +162,9 @@ class MissingRuns:
             missed_at: When the operator sent the first request that Airflow answered with "no such
                 run". None if Airflow has not answered yet, or if the last answer of Airflow
                 contained the run.
-            answered_at: When this process sent the last answered request about the run, or an
-                earlier time. None if Airflow has not answered this process yet.
+            answered_at: When this process sent the last answered request about the run. The time
+                may be too early, but never too late. None if Airflow has not answered this process
+                yet.
             submitted_at: When the run was submitted, or None if this time is not known.
         """
         runs = self._runs[airflow]
@@ -215,8 +216,8 @@ class MissingRuns:
 
     def assume_vanished(self, airflow: str) -> None:
         """Record that many runs were missing in an Airflow when the previous operator process
-        ended. :meth:`have_vanished` is then True until this process has listed all active runs, and
-        each followed run is found or the loss of the run is accepted.
+        ended. :meth:`have_vanished` then returns True, at least until this process has listed all
+        active runs of the Airflow.
         """
         self._runs[airflow].vanished = True
         self._update_vanished(airflow)
@@ -267,8 +268,8 @@ class MissingRuns:
         return len(runs.followed) >= MIN_VANISHED and key not in runs.unlisted
 
     def have_vanished(self, airflow: str) -> bool:
-        """Return whether many runs have vanished from an Airflow at once, and not all missing runs
-        have been found again or accepted as lost since then.
+        """Return whether many runs have vanished from an Airflow at once. The result stays True
+        until each missing run is found again or is accepted as lost.
         """
         runs = self._runs.get(airflow)
         return runs is not None and runs.vanished
@@ -291,9 +292,12 @@ class MissingRuns:
         return list(runs.missing) if runs is not None else []
 
     def take_changes(self) -> list[str]:
-        """Return the names of the Airflows for which one of these answers has changed since the
-        last call of this method: whether many runs have vanished (:meth:`have_vanished`), and
-        whether many runs may be missing, counting runs that the operator still has to look up.
+        """Return the names of the Airflows for which one of these facts has changed since the last
+        call of this method:
+
+        - Whether many runs have vanished (:meth:`have_vanished`).
+        - Whether many runs may be missing. Here, a run that the operator still has to look up
+          counts as missing.
         """
         changed, self._changed = self._changed, set()
         return sorted(changed)
