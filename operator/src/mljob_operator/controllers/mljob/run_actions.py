@@ -84,8 +84,8 @@ class RunActions:
         """Request the run's state from Airflow.
 
         An attempt that is to clear the run of the previous attempt may have to be cancelled before
-        the run was cleared. If Airflow then answers that the run has ended before the attempt, this
-        counts as the answer that the attempt has no run.
+        the run was cleared. Airflow then still shows the end of the previous attempt. This counts
+        as the answer that the attempt has no run.
         """
         run = context.state.run
         fact = await context.dag_runs.get(run.dag_id, run.run_id)
@@ -154,8 +154,8 @@ class RunActions:
         return context.with_result(transient=transient)
 
     async def pause(self, context: ActionContext, action: Pause) -> TrackedJob:
-        """Do nothing, because only backfills are paused. Other MLJobs' runs are cancelled when
-        ``spec.suspend`` is set.
+        """Do nothing, because only backfills can be paused. To suspend an MLJob that is not a
+        backfill, the operator cancels the run instead.
         """
         return context.with_result()
 

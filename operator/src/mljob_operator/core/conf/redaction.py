@@ -3,8 +3,9 @@ text.
 
 A hidden text is found as it is, in base64, and in the encodings of JSON, Python's ``repr``, URLs
 and HTML. Some parts of a hidden text are found on their own: lines of at least ``MIN_LINE``
-(8) characters, the password in a URL, and the values in a JSON object. A hidden text that was cut
-off is found if at least its first ``MIN_LENGTH`` (4) characters are left.
+(8) characters, the password in a URL, and the values in a JSON object. If a hidden text was cut off
+at the end of the searched text or before an ellipsis, the hidden text is found if at least its
+first ``MIN_LENGTH`` (4) characters are left.
 
 A hidden text in another form is not found. Examples are a hidden text in the middle of base64 data,
 and a hidden text that is encrypted, reversed, or in upper case.
@@ -152,8 +153,9 @@ class Redaction:
     @staticmethod
     def _found(text: str, forms: _Forms, words: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
         """Yield the start and the end of each place in ``text`` where a hidden text occurs, as it is
-        or encoded. If ``text`` was cut off within a hidden text, the part of the hidden text before
-        the cut is such a place too. Places may overlap.
+        or encoded. The first ``MIN_LENGTH`` (4) or more characters of a hidden text are such a place
+        too if they stand at the end of ``text`` or before an ellipsis, because the hidden text may
+        have been cut off there. Places may overlap.
         """
         begin = forms.begin_in(text)
         for form in begin:

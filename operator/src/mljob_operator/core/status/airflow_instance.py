@@ -133,8 +133,8 @@ def report(view: View) -> dict[str, Any]:
 
 def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[KubeEvent]:
     """Return the Events for a change from ``old`` to ``new``: one for each condition whose reason
-    has changed. A condition that ``old`` lacks gets an Event only if the condition is Ready or
-    reports a problem.
+    has changed, and one for each condition that ``old`` lacks. Exception: a condition that ``old``
+    lacks gets no Event if the condition reports no problem and has another type than Ready.
     """
     before = {condition.type: condition for condition in old.conditions or ()}
     events = []
@@ -173,7 +173,7 @@ def _conditions(view: View) -> list[DesiredCondition]:
             if unhealthy
             else DesiredCondition("Healthy", True, "Healthy", "Airflow says that its parts are healthy.")
         )
-    if view.brokers is not None and (events := _events(view, view.brokers)) is not None:
+    if view.brokers is not None and (events := _events_connected(view, view.brokers)) is not None:
         conditions.append(events)
     if view.instance.annotated:
         conditions.append(_default(view))
@@ -209,7 +209,7 @@ def _ready(view: View) -> DesiredCondition:
     )
 
 
-def _events(view: View, link: Brokers) -> DesiredCondition | None:
+def _events_connected(view: View, link: Brokers) -> DesiredCondition | None:
     """Return the condition EventsConnected, which shows whether the operator is connected to the
     Kafka brokers. Return None while the state of the connection is unknown. A short interruption
     does not change the condition.

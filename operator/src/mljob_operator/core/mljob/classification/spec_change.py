@@ -17,8 +17,8 @@ class SpecChange(StrEnum):
         NONE: The attempt runs the current spec, or there is no attempt yet. An invalid spec counts
             as unchanged.
         RENEWED: The spec has changed, and a new attempt is to run the changed spec.
-        REFUSED: The spec has changed, but no attempt is to run the changed spec: runPolicy is Once,
-            and a run was submitted or an attempt has ended.
+        REFUSED: The spec has changed, but no attempt is to run the changed spec, because runPolicy
+            is Once and the MLJob has begun: a run was submitted, or an attempt has ended.
     """
 
     NONE = "None"
