@@ -81,9 +81,9 @@ class Orphans:
         Report the orphaned runs that earlier calls have not reported. If the argument ``cancel`` of
         :class:`Orphans` is true, try to cancel at most ``MAX_CANCELLATIONS`` (5) orphaned runs.
 
-        A run of the operator is suspected if ``followed`` lacks the run. A run is orphaned if the
-        run was suspected in all relists of the last ``SUSPECTED_FOR`` (60 seconds), and the run
-        belongs to no MLJob in the Kubernetes API.
+        A run of the operator is suspected if ``followed`` lacks the run. A run is orphaned if two
+        conditions are met: the run has been suspected in each relist for at least ``SUSPECTED_FOR``
+        (60 seconds), and the run belongs to no MLJob in the Kubernetes API.
 
         A call looks up the MLJobs of at most ``MAX_LOOK_UPS`` (20) suspected runs. Before each
         cancellation, the call looks up the run's MLJob again. The call ends early after

@@ -15,8 +15,8 @@ def is_lost(state: State) -> bool:
 
 
 def is_reachable(state: State) -> bool:
-    """Return whether the Airflow of the newest attempt's run is configured. Also return False if
-    this Airflow belongs to an AirflowInstance that is not ready.
+    """Return whether the operator can use the Airflow of the newest attempt's run now: this Airflow
+    is configured, and is not listed as not ready (:attr:`.AirflowCatalog.not_ready`).
     """
     airflow = state.run.airflow
     return state.catalog.knows(airflow) and airflow not in state.catalog.not_ready
@@ -56,8 +56,8 @@ def reservation(state: State) -> Reservation | None:
 
 
 def active_reservation(state: State) -> Reservation:
-    """Return the :class:`.Reservation` of an MLJob for the run of its newest attempt: the claim to
-    one of the active runs that the limits of the run's Airflow allow. The run counts as active,
-    even if the operator is only about to submit the run.
+    """Return the :class:`.Reservation` for the run of an MLJob's newest attempt: the place that the
+    run takes within its Airflow's limits on active runs. The run counts as active, even if the
+    operator is only about to submit the run.
     """
     return state.catalog.reservation(state.run.airflow, state.run.dag_id, active=True)
