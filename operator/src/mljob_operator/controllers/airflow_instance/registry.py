@@ -113,9 +113,10 @@ class AirflowRegistry:
         own: The Airflow of the operator's settings. None if the settings name no Airflow.
         topic: The Kafka topic of the settings' Airflow, and of each AirflowInstance without
             ``spec.kafka.topic``.
-        reserved: Globs for the ids of DAGs that MLJobs may not run. MLJobs may not run the DAGs of
-            the MLJob provider (``OUR_DAGS``) either. Exception: an MLJob may run a monitoring DAG
-            (``MONITORING_DAGS``) if the MLJob's access rule has the DAG's id itself, not a glob.
+        reserved: Globs for the ids of DAGs that MLJobs may not run. MLJobs may not run the DAGs
+            that come with this project's Airflow provider (``OUR_DAGS``) either. Exception: an
+            MLJob may run a monitoring DAG (``MONITORING_DAGS``) if the MLJob's access rule has the
+            DAG's id itself, not a glob.
         watches_namespaces: Whether the labels of namespaces are read. If false, access rules can
             select namespaces only by name.
     """
