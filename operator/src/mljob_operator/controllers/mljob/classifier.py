@@ -31,7 +31,8 @@ class Classifier:
         clock: Returns the current time.
         admission: For each Airflow, the MLJobs that have an active run in the Airflow, and the
             MLJobs that wait for admission to the Airflow.
-        missing_runs: For each Airflow, the runs in progress that the Airflow no longer has.
+        missing_runs: The runs that the operator follows in each Airflow, and which of these runs
+            are missing there.
         upstreams: The MLJobs whose outputs other MLJobs wait for.
         prefix: The prefix of dag run ids.
         cancel_fallback: How long the operator waits for the task of a triggered cancellation DAG to

@@ -116,7 +116,7 @@ class Dependencies:
     Attributes:
         names: The names of the upstream MLJobs.
         unread: Whether at least one of the upstream MLJobs was not read yet.
-        blocker: Why outputs are missing, or None if all outputs exist.
+        blocker: Why the conf can't use the outputs now, or None if all outputs exist.
         runs: The runs whose outputs the conf uses. Empty if there is a blocker.
     """
 

@@ -62,7 +62,8 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
 
 def rerun_blocker(state: State) -> Blocker | None:
     """Return why a finished MLJob can't run again now, although its changed spec or a requested
-    retry demands another run. Return None if nothing demands another run, or if the run can start.
+    retry demands another run. Return None if nothing demands another run, if nothing blocks the
+    run, or before the earliest time for the run (:attr:`.Start.at`).
     """
     start = state.start
     return start.blocker if start is not None and start.rerun and start.due else None
