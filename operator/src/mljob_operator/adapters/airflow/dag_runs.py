@@ -161,7 +161,9 @@ class AirflowRuns:
         return await self._run(Work.FEED, "active_runs", self._changes.active_runs)
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Request whether DAGs are paused or stale (:meth:`.Changes.halts`)."""
+        """Request for each DAG in ``dag_ids`` whether the DAG is paused or stale
+        (:meth:`.Changes.halts`). A stale DAG is in no DAG file any more.
+        """
         return await self._run(Work.FEED, "halts", self._changes.halts, dag_ids)
 
     async def paused_dags(self) -> set[str]:

@@ -134,7 +134,7 @@ def report(view: View) -> dict[str, Any]:
 def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[KubeEvent]:
     """Return the Events for a change from ``old`` to ``new``: one for each condition whose reason
     has changed, and one for each condition that ``old`` lacks. Exception: a condition that ``old``
-    lacks gets no Event if the condition reports no problem and has another type than Ready.
+    lacks and that reports no problem gets no Event, unless this condition has the type Ready.
     """
     before = {condition.type: condition for condition in old.conditions or ()}
     events = []

@@ -34,8 +34,8 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
     - Failed is True if the MLJob has failed or was cancelled.
     - Suspended is True if the MLJob is suspended. Otherwise, Suspended is False if the MLJob was
       suspended before, or if the operator is pausing or resuming the MLJob's backfill.
-    - SpecApplied is False if the spec has changed, and the operator refuses the change or can't
-      apply the change now.
+    - SpecApplied is False if the operator refuses a change of the spec, or can't apply the change
+      now.
     - UnknownParams is True if the conf has keys that are not params of the DAG.
     """
     unapplied = _unapplied(state)
@@ -63,7 +63,7 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
 def rerun_blocker(state: State) -> Blocker | None:
     """Return why a finished MLJob can't run again now, although its changed spec or a requested
     retry demands another run. Return None if nothing demands another run, if nothing blocks the
-    run, or before the earliest time for the run (:attr:`.Start.at`).
+    run, or if it is too early for the run (:attr:`.Start.due`).
     """
     start = state.start
     return start.blocker if start is not None and start.rerun and start.due else None
