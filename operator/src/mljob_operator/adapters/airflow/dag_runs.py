@@ -162,7 +162,7 @@ class AirflowRuns:
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
         """Request for each DAG in ``dag_ids`` whether the DAG is paused or stale
-        (:meth:`.Changes.halts`). A stale DAG is in no DAG file any more.
+        (:meth:`.Changes.halts`). A stale DAG is in no DAG file.
         """
         return await self._run(Work.FEED, "halts", self._changes.halts, dag_ids)
 
