@@ -150,9 +150,10 @@ class Reconciler:
         return self._airflows.ui_url(airflow)
 
     def request_probe(self, airflow: str) -> None:
-        """Schedule an early probe of the AirflowInstance called ``airflow``. The probe updates the
-        status of the AirflowInstance. For the Airflow of the operator's settings, only the
-        credentials of access rules are checked.
+        """Schedule an early probe of an Airflow. The probe checks whether the operator can use the
+        Airflow, and updates the status of its AirflowInstance. The Airflow of the operator's
+        settings has no AirflowInstance, and is not probed. Instead, the credentials of its access
+        rules are read again.
         """
         self._airflows.request_probe(airflow)
 

@@ -10,9 +10,6 @@ Every action must be safe to repeat, because a new process does not know which r
 process has sent. If the operator submits a single run twice, both submissions have the same dag run
 id, and Airflow answers the second submission with 409. Before the operator repeats a request to
 create a backfill, the operator looks in Airflow for the backfill of the earlier request.
-
-The change feed is the list of recent changes that the operator reads from Airflow every few
-seconds.
 """
 
 from __future__ import annotations
@@ -157,9 +154,12 @@ def take_over(s: State) -> Action | None:
 
 
 def store_first(s: State) -> Action | None:
-    """Decide to store the status before the first request for an attempt, and before the first
-    request to cancel a run. The status then names the attempt, the reason for the cancellation, and
-    the retry that a user has requested.
+    """Decide to store the status before the next request to Airflow, in each of these cases:
+
+    - The stored status does not describe the newest attempt yet.
+    - The newest attempt carries out a retry that a user has requested, and the stored status does
+      not show this request yet.
+    - The run has to be cancelled, and the stored status does not show the reason yet.
     """
     if _skips_the_status(s):
         return None
@@ -414,7 +414,8 @@ def _count_runs(s: State) -> Action:
 
 def follow(s: State) -> Action | None:
     """Decide whether to ask Airflow about a run in progress. Usually no request is needed, because
-    events and the change feed report the changes of the run.
+    events and the change feed report the changes of the run. The change feed is the list of recent
+    changes that the operator reads from Airflow every few seconds.
 
     Decide to ask Airflow in each of these cases:
 

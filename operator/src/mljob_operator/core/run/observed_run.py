@@ -13,10 +13,10 @@ An answer of the REST API may be older than an event that the operator has read 
 After an event that reports the end of a try, this time is ``task_merging.CONFIRMED_WITHIN``.
 
 Most answers come from the change feed, which is the list of recent changes that the operator reads
-every few seconds. The change feed lists a task only if Airflow has changed the task, so the change
-feed need not contradict an event about a change that never happened. So if the REST API has not
-confirmed an event within ``CONFIRMED_WITHIN``, the operator lists all tasks of the run, and
-believes this list instead of the event.
+every few seconds. The change feed lists a task only if Airflow has changed the task. So the change
+feed possibly never contradicts a false event. If the REST API has not confirmed an event within
+``CONFIRMED_WITHIN``, the operator lists all tasks of the run, and believes this list instead of the
+event.
 """
 
 from __future__ import annotations
@@ -73,10 +73,11 @@ class ObservedRun:
             this state, unless the state is the end of the run. The operator does not act on this
             state, except that it asks the REST API for the true state.
         tasks: The task instances by task id and map index.
-        listed: Whether all task instances, or all runs of the backfill, were listed after the end
-            of the run, so that another list would show nothing new.
-        complete: Whether all task instances of the run are known. Only then are the counts of task
-            instances totals.
+        listed: Whether the operator has listed all task instances after the end of the run, or all
+            runs of the backfill after the end of the backfill. Then another list would show nothing
+            new.
+        complete: Whether all task instances of the run are known. If False, the counts of task
+            instances may be too low.
         missed_at: When the operator sent the first request that Airflow answered with "no such
             run", on the operator's clock. :func:`observe_absence` may replace this time by the time
             of a later request. None if Airflow has not answered yet, or if Airflow's last answer
@@ -139,8 +140,8 @@ class ObservedRun:
 
     @property
     def contradicted(self) -> frozenset[EventId]:
-        """The ids in :attr:`denied` and :attr:`observed_backfill` of events that the REST API has
-        contradicted.
+        """The ids of events that the REST API has contradicted: the ids in :attr:`denied` and, for
+        a backfill, the ids that :attr:`observed_backfill` has for its runs.
         """
         members = self.observed_backfill.members.values() if self.observed_backfill is not None else ()
         return frozenset(self.denied) | {(member.run_id, *member.denied) for member in members if member.denied}
@@ -285,8 +286,8 @@ def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: d
         asked_at: When Airflow was asked, on the operator's clock.
         arrives_by: The latest time at which a submission without an answer can reach Airflow. None
             if there is no such submission. Before this time, the answer "no such run" does not
-            prove that the run will never exist. So the first request that is sent at or after this
-            time counts as the first request.
+            prove that the run will never exist. So the earliest request that is sent at or after
+            this time replaces the first request.
     """
     first = observed_run.missed_at
     if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
@@ -331,8 +332,8 @@ def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> Run
 
 
 def precedes_attempt(observed_run: ObservedRun, fact: RunFact) -> bool:
-    """Return whether ``fact`` is about the time before the run was cleared for this attempt, so
-    that the observed run ignores ``fact``.
+    """Return whether ``fact`` is about the time before :attr:`ObservedRun.since`, and
+    ``observed_run.run`` is None. If both are true, :func:`observe` ignores ``fact``.
     """
     return _later_run(observed_run.run, fact, observed_run.since) is None
 
