@@ -50,9 +50,10 @@ def note_of_retained(key: Key) -> str:
 def follows(job: Job, run: RunKey) -> bool:
     """Return whether an MLJob follows a run. An MLJob follows these runs:
 
-    - Before the first attempt, each run whose id contains the MLJob's hash (:func:`.pin`).
-    - Later, the run of the current attempt, and each earlier run that had started before its
-      attempt ended. Somebody may have cleared the earlier run in Airflow.
+    - If the MLJob has no attempt yet: each run whose id contains the hash of the text that
+      :func:`.pin` returns.
+    - Otherwise: the run of the newest attempt, and each run in ``status.history`` that has a start
+      time. Somebody may have cleared such an earlier run in Airflow.
 
     The name of the AirflowInstance is not compared, because two AirflowInstances may have the same
     Airflow.
@@ -134,7 +135,7 @@ class Suspects:
 
     def next_to_cancel(self, count: int, at: datetime) -> list[RunKey]:
         """Return at most ``count`` orphaned runs to cancel now, and set their ``cancelled_at`` to
-        ``at``. Runs without an earlier try come first.
+        ``at``. Runs that the operator has not tried to cancel yet come first.
         """
         found = sorted(self.orphaned, key=lambda run: (run in self.cancelled_at, self.cancelled_at.get(run, at), run))[
             :count
@@ -143,9 +144,9 @@ class Suspects:
         return found
 
     def clear(self, run: RunKey, at: datetime) -> None:
-        """Record that an MLJob follows a run. The run is removed from :attr:`orphaned`, and its
-        waiting time begins again at ``at``. The run stays a suspect until :meth:`update` removes
-        it.
+        """Clear a run for now, because an MLJob follows the run: remove the run from
+        :attr:`orphaned`, and set its time in :attr:`since` to ``at``. The run stays in
+        :attr:`since` until :meth:`update` removes the run.
         """
         self.orphaned.discard(run)
         self.since[run] = at

@@ -362,7 +362,8 @@ class MLJobController:
     def _runs_vanished(self, airflow: str) -> None:
         """Request a probe of an Airflow, which updates the status of the AirflowInstance. Also wake
         the MLJobs that wait for this Airflow. Called when many runs have vanished from the Airflow.
-        Called again when each of these runs is back or accepted as lost by an administrator.
+        Called again when no run is missing any more, except runs whose loss an administrator has
+        accepted.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)
