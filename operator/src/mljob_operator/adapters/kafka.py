@@ -7,7 +7,7 @@ librdkafka's consumer blocks, so it has its own thread. ``consume(n, timeout)`` 
 Only the consumer's thread calls the consumer, with one exception: the consumer's ``close`` runs in
 a second thread after the last ``poll``. The event loop never calls the consumer, because such a
 call would block the event loop. Since confluent-kafka 2.16, a call from another thread waits until
-``poll`` returns, and the next ``poll`` may begin before the call (confluent-kafka-python #2322).
+``poll`` returns, and may have to wait for the next ``poll`` too (confluent-kafka-python #2322).
 """
 
 from __future__ import annotations

@@ -115,7 +115,8 @@ class Leases:
         """Return the Leases of the other MLJob operators in the namespace.
 
         Raises:
-            StoreUnavailable: No answer, or more than ``MAX_LEASES`` Leases.
+            StoreUnavailable: The Kubernetes API does not answer, or the namespace has more than
+                ``MAX_LEASES`` Leases of MLJob operators.
             StoreError: The request failed for another reason.
         """
         found: list[Lease] = []

@@ -206,7 +206,7 @@ class Confs:
         return self._secrets_of_run(s).redaction
 
     def redaction_of(self, job: Job | None) -> Redaction:
-        """Return the redaction for log lines about all runs of an MLJob. ``job`` is None if the
+        """Return the redaction for log lines about any run of an MLJob. ``job`` is None if the
         MLJob was not read yet. Then the redaction is not complete, so texts that may quote a conf
         must be withheld.
         """

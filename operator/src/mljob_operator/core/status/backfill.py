@@ -92,7 +92,8 @@ def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str,
 
     Args:
         observed_backfill: The backfill.
-        url: The URL of the page with the DAG's backfills. If None, the runs get no URLs.
+        url: The URL of the page with the DAG's backfills. The URLs of the failed runs are derived
+            from this URL. If ``url`` is None, the failed runs have no URLs.
     """
     observed_backfill = observed_backfill.shown
     dag_page = url.removesuffix(f"/{BACKFILLS}") if url else None
