@@ -117,8 +117,8 @@ class Handlers:
             until: When this method stops waiting, in seconds of ``time.monotonic``.
 
         Raises:
-            NoRunYet: The run does not exist yet. If ``waiting`` is not None, this method waits for
-                the run until ``until`` before it raises this error.
+            NoRunYet: The run does not exist yet. If ``waiting`` is not None, this method first
+                waits for the run until the time ``until``.
             Refusal: The MLJob does not exist, its namespace may not run the DAG, the run belongs to
                 another MLJob or operator, or the run will never exist.
             OperatorError: Airflow or the Kubernetes API fails.

@@ -290,8 +290,8 @@ class MLJobController:
             self.workers.wake(key)
 
     def wake_waiting(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
-        """Wake the MLJobs that wait for a change of Airflows, access rules, credentials for Airflow
-        or limits. The MLJobs are woken in the background, and don't wait for the end of a backoff.
+        """Wake the MLJobs that wait for a change of Airflows, limits, access rules or credentials.
+        The MLJobs are woken in the background, and don't wait for the end of a backoff.
 
         Args:
             namespace: Only the MLJobs of this namespace are woken. None means all namespaces.

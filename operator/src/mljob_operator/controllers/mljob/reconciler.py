@@ -161,7 +161,7 @@ class Reconciler:
         """Decide on the next action and carry the action out, repeatedly, until the next action is
         Wait, Store, Release or Expire, or until the MLJob does not exist any more. The caller
         carries out these four actions. An ``AirflowError`` or ``ReferenceMissing`` is recorded in
-        the transient state instead of being raised.
+        ``transient.last_error`` of :attr:`Outcome.tracked` instead of being raised.
 
         Raises:
             Conflict: The MLJob has changed meanwhile. The caller has to read the MLJob, and call
