@@ -167,7 +167,7 @@ class Reconciler:
             Conflict: The MLJob has changed meanwhile. The caller has to read the MLJob, and call
                 this method again.
             StoreError: The Kubernetes API fails.
-            RuntimeError: The same action was decided ``MAX_REPETITIONS`` times in a row.
+            RuntimeError: The same action was decided more than ``MAX_REPETITIONS`` times in a row.
         """
         before: Action | None = None
         repetitions = 0
