@@ -187,8 +187,8 @@ class _Server:
     """A stand-in for the API server.
 
     Attributes:
-        seconds: The CPU time of the stand-in for the current event.
-        floor: The part of ``seconds`` for encoding the patch and decoding the answer.
+        seconds: The CPU time that this class has used since the last Kafka event arrived.
+        floor: The CPU time in which the last write encoded its patch and decoded its answer.
     """
 
     def __init__(self, body: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ class Part:
 
 @dataclass
 class Result:
-    """The outcome of a part.
+    """The result of one :class:`Part`.
 
     Attributes:
         tests: Durations in seconds, by test name.

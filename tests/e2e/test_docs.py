@@ -1,4 +1,4 @@
-"""The commands in the documentation succeed. ``tests/page_runners.py`` lists the pages."""
+"""The commands in README.md and on the pages ``LIVE_PAGES`` of ``tests/page_runners.py`` succeed."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ packages.
 
 
 def named_paths(tree: str) -> Iterator[Path]:
-    """Yield the path of each folder and module that the text of a tree names. A name that ends with
-    a slash is a folder. Any other name is a module, without the extension ``.py``.
+    """Yield the path of each folder and module in ``tree``, the text of a tree of files. A name that
+    ends with a slash is a folder. Any other name is a module, without the extension ``.py``.
     """
     folders: list[Path] = []
     for line in tree.splitlines():

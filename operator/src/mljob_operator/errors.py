@@ -352,7 +352,8 @@ class CannotStart(Exception):
     """The process can't start, and a retry would not help. The message says what to change.
 
     Attributes:
-        code: The exit code of the process: 2 if the settings are wrong, 1 for any other cause.
+        code: The exit code of the process: 2 if a setting can't be used, for example because its
+            port is taken. 1 for any other cause.
     """
 
     def __init__(self, message: str, *, code: int = 1) -> None:

@@ -821,8 +821,8 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
         job: The MLJob.
         announced: The reason for a cancellation, such as Suspending. The stored status then has the
             phase Cancelling and this reason. None for no cancellation.
-        known: Other fields of :class:`Given`. If ``known`` has a run from the REST API and no
-            status, and ``announced`` is None, the stored status is ``under_way()``.
+        known: Other fields of :class:`Given`. If the field ``status`` is missing, ``announced`` is
+            None, and the REST API has answered with the run, the stored status is ``under_way()``.
     """
     run = known.get("run")
     known_run = run is not None and run.run is not None

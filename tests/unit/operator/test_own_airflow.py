@@ -1,5 +1,5 @@
-"""The Airflow of the operator's settings has no AirflowInstance, so a metric says whether this
-Airflow is ready.
+"""The Airflow of the operator's settings has no AirflowInstance whose status says whether the
+Airflow is ready. A metric and the log say this.
 """
 
 from __future__ import annotations

@@ -151,8 +151,8 @@ class Client:
         field_selector: str | None = None,
         deadline: float | None = None,
     ) -> Generator[Change[MLJob], None]:
-        """Yield an addition for each existing MLJob, then the changes of MLJobs as they happen. See
-        :func:`~mljob.aio.watch.watch_objects`.
+        """Yield a :class:`.Change` of the kind ADDED for each MLJob that exists, then the changes of
+        MLJobs as they happen. See :func:`~mljob.aio.watch.watch_objects`.
 
         The watch ends at ``deadline``, a time of ``time.monotonic()``, or never if ``deadline`` is
         None. The other arguments are those of :meth:`list_jobs`.

@@ -209,7 +209,7 @@ class Feeds:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the person has no sources."""
+        """Whether there are no feeds, because no open page of the person needs data."""
         return not self._feeds
 
     async def hold(self, name: tuple[str, ...], make: Callable[[], Source]) -> Source:

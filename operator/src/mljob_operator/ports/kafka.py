@@ -122,7 +122,7 @@ class RunHistory(Protocol):
         ...
 
     def close(self) -> None:
-        """Start to close the reader, and return at once."""
+        """Start to close this reader, and return at once."""
         ...
 
 

@@ -225,8 +225,8 @@ class AirflowBackfills:
         )
 
     def _members(self, dag_id: str, marked: str, *, skip_too_large: bool = False, **query: Any) -> Iterator[Row]:
-        """Yield the DAG's backfill runs whose conf contains the text ``marked``. The DAG id ``~``
-        means all DAGs.
+        """Yield the DAG's backfill runs whose conf contains the value of ``marked``. The DAG id
+        ``~`` means all DAGs.
         """
         return self._session.pages(
             "dag_runs",

@@ -47,8 +47,9 @@ class _Known:
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def take(self, job: Job, at: datetime) -> bool:
-        """Store the facts about the upstream MLJob if ``job`` is newer than the last version.
-        Return whether the facts have changed. The first facts count as a change.
+        """Store the facts in ``job``, a version of the upstream MLJob, if this version is newer
+        than the last known version. Return whether the facts have changed. The first facts count as
+        a change.
         """
         if int(job.resource_version) <= self.version:
             return False

@@ -72,7 +72,7 @@ class WorkerState:
         needs_step: Whether another step is needed.
         woken_at: When the worker was first woken for the next step, in the event loop's seconds.
             None if the worker was not woken for the next step. If a step fails, or leaves its
-            status in the queue of writes, the step's time is kept for the next step.
+            status in the queue of writes, the attribute keeps its value for the next step.
         task: The asyncio task that runs the steps, and that also waits for a backoff between two
             steps. None if there is no such task.
         timer: Wakes the worker at the planned time of the next step. None if no time is planned.

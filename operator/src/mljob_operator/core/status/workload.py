@@ -32,7 +32,7 @@ class Workload(Protocol):
         ...
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """Return the phase, reason and message of a workload that has not ended."""
+        """Return the phase, reason and message of a run or backfill that has not ended."""
         ...
 
     def cancelling(self, state: State) -> str:
@@ -40,8 +40,8 @@ class Workload(Protocol):
         ...
 
     def collecting(self, context: Context) -> StatusSummary:
-        """Return the phase, reason and message of a workload that has ended, while the operator
-        reads the results.
+        """Return the phase, reason and message of a run or backfill that has ended, while the
+        operator reads the results.
         """
         ...
 

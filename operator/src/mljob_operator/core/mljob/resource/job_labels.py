@@ -20,10 +20,9 @@ class JobLabels:
         type: The kind of work, as in ``spec.type``.
         phase: The phase in the status, or Pending if the status has no phase.
         reason: The reason in the status, or an empty text if the status has no reason.
-        airflow: The name of the AirflowInstance. Before the first attempt, this is the name in
-            ``spec.airflowRef``. Later, or without ``spec.airflowRef``, this is the name in
-            ``status.airflowInstance``. An empty text if there is no such name, as for the Airflow
-            of the operator's settings.
+        airflow: The name of the AirflowInstance in ``status.airflowInstance``. Before the first
+            attempt, the name in ``spec.airflowRef`` comes first. An empty text if there is no such
+            name. The Airflow of the operator's settings has no such name.
     """
 
     namespace: str
