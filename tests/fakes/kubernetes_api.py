@@ -21,6 +21,8 @@ ROOT = "/apis/mljob.dev/v1alpha1"
 MLJOBS = f"{ROOT}/mljobs"
 INSTANCES = "/apis/mljob.dev/v1alpha1/airflowinstances"
 NAMESPACES = "/api/v1/namespaces"
+LIST_VERSION = "9"
+"""The resourceVersion of each list."""
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/mljob-system/leases"
 
 Answer = tuple[int, str]
@@ -148,7 +150,8 @@ class KubernetesApi(LoopbackServer):
         start = int(query.get("continue", 0))
         end = start + int(query.get("limit", len(found)))
         token = str(end) if end < len(found) else ""
-        return {"kind": "List", "metadata": {"resourceVersion": "9", "continue": token}, "items": found[start:end]}
+        metadata = {"resourceVersion": LIST_VERSION, "continue": token}
+        return {"kind": "List", "metadata": metadata, "items": found[start:end]}
 
 
 def _send(handler: BaseHTTPRequestHandler, code: int, body: str) -> None:

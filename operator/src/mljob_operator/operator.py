@@ -174,7 +174,7 @@ class Operator:
 
     async def _observe_all(self) -> int:
         count = 0
-        async for job in self._jobs.list():
+        async for job in self._jobs.list(self.watch.continue_list):
             self.job_controller.observe(job)
             count += 1
         return count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 
@@ -66,6 +67,29 @@ async def test_next_page_is_requested_when_the_previous_one_is_used_up(api: Kube
     await anext(listing)
     assert len(api.lists) == 2
     await listing.aclose()
+
+
+async def test_first_page_of_a_complete_list_tells_where_a_watch_continues(
+    api: KubernetesApi, client: ApiClient
+) -> None:
+    told: list[tuple[str, str]] = []
+    pages = [("11", "more"), ("12", ""), ("13", "more")]
+
+    def page(_path: str, _query: Query) -> Answer:
+        if not pages:
+            return status(503, "busy")
+        version, token = pages.pop(0)
+        return 200, json.dumps({"metadata": {"resourceVersion": version, "continue": token}, "items": []})
+
+    def note(path: str, version: str) -> None:
+        told.append((path, version))
+
+    api.refuse = page
+    assert [job async for job in Jobs(client).list(note)] == []
+    assert told == [(MLJOBS, "11")]
+    with pytest.raises(StoreUnavailable):
+        [job async for job in Jobs(client).list(note)]
+    assert told == [(MLJOBS, "11")], "a list that breaks off tells nothing"
 
 
 async def test_each_namespace_is_listed_in_its_own_pages(api: KubernetesApi, client: ApiClient) -> None:

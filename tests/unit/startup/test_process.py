@@ -18,6 +18,7 @@ from devstack.ports import HOST, Ports
 from mljob_operator.adapters.kubernetes.lists import PAGE
 from tests.fakes.http_proxy import HttpProxy
 from tests.fakes.kubernetes_api import (
+    LIST_VERSION,
     MLJOBS,
     NAMESPACES,
     Answer,
@@ -174,6 +175,34 @@ def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Ca
         assert operator.told_to_end() == 0
     assert "Traceback" not in operator.log
     assert "{" not in operator.log
+
+
+def test_mljobs_are_listed_once_and_again_only_for_a_watch_that_is_too_old(start: Callable[..., Process]) -> None:
+    expired: list[Answer] = [(200, '{"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}')]
+    watches: list[tuple[str, list[str]]] = []
+    once = ["", str(PAGE)]
+
+    def pages() -> list[str]:
+        return [query.get("continue", "") for path, query in api.lists if path == MLJOBS]
+
+    def refuse(path: str, query: Query) -> Answer | None:
+        if path != MLJOBS or "watch" not in query:
+            return None
+        watches.append((query["resourceVersion"], pages()))
+        return expired[0] if expired else None
+
+    with KubernetesApi() as api:
+        api.objects[MLJOBS] = [finished(f"job-{number}") for number in range(PAGE + 1)]
+        api.refuse = refuse
+        operator = start(api.url)
+        eventually(lambda: len(watches) > 1, "kopf watches again", within=WITHIN, evidence=lambda: operator.log)
+        assert watches[:2] == [(LIST_VERSION, once), (LIST_VERSION, 2 * once)]
+        expired.clear()
+        eventually(
+            lambda: operator.answers("/readyz") == 200, "it is ready", within=WITHIN, evidence=lambda: operator.log
+        )
+        assert operator.told_to_end() == 0
+    assert "Traceback" not in operator.log
 
 
 def test_operator_runs_as_a_user_without_an_entry_in_passwd(start: Callable[..., Process], tmp_path: Path) -> None:

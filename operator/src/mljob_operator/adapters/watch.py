@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from weakref import WeakSet
 
 import aiohttp
@@ -20,10 +21,10 @@ import kopf
 
 from mljob_contract import airflow_instance
 from mljob_contract.mljob import PLURAL
-from mljob_contract.resource import GROUP, VERSION
 
 from .authentication import Authentication
 from .kubernetes.client import in_cluster, server_in_cluster
+from .kubernetes.lists import list_path
 from .kubernetes.requests import explanation, unanswered
 from .proxies import proxy_for
 
@@ -68,10 +69,10 @@ class Watch:
     """
 
     def __init__(self, namespaces: Iterable[str], authentication: Authentication, *, with_instances: bool) -> None:
-        root = f"/apis/{GROUP}/{VERSION}"
-        self._unlisted = {f"{root}/namespaces/{name}/{PLURAL}" for name in namespaces} or {f"{root}/{PLURAL}"}
+        self._unlisted = {list_path(PLURAL, name) for name in namespaces} or {list_path(PLURAL)}
         if with_instances:
-            self._unlisted |= {f"{root}/{airflow_instance.PLURAL}", "/api/v1/namespaces"}
+            self._unlisted |= {list_path(airflow_instance.PLURAL), "/api/v1/namespaces"}
+        self._versions: dict[str, str] = {}
         self._authentication = authentication
         self._problems: dict[str, str] = {}
         self._refusals = 0
@@ -81,6 +82,19 @@ class Watch:
     def listed(self) -> bool:
         """Whether kopf has listed all watched resources. Once True, the value stays True."""
         return not self._unlisted
+
+    def continue_list(self, path: str, resource_version: str) -> None:
+        """Let kopf watch a resource from ``resource_version``, without a list of its own. Call this
+        method after all objects of the resource were read. kopf lists the resource only if the API
+        server does not know the changes since this version any more.
+
+        Without this, kopf would read all MLJobs a second time when the operator starts.
+
+        Args:
+            path: The path of the list in the Kubernetes API.
+            resource_version: The resourceVersion of the list.
+        """
+        self._versions[path] = resource_version
 
     async def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
         """Return an HTTP session for kopf that reports answers and errors to this object.
@@ -109,6 +123,7 @@ class Watch:
             trace_configs=[trace],
         )
         _close_answers_with(session, answers)
+        self._continue_lists(session)
         return kopf.AiohttpSession(
             server=info.server,
             aiohttp_session=session,
@@ -116,6 +131,21 @@ class Watch:
             priority=info.priority,
             expiration=info.expiration,
         )
+
+    def _continue_lists(self, session: aiohttp.ClientSession) -> None:
+        """Make ``session.request`` answer kopf's first list request about each resource of
+        :meth:`continue_list`.
+        """
+        send = session.request
+
+        async def request(method: str, url: str, **options: Any) -> aiohttp.ClientResponse | _ContinuedList:
+            to = urlsplit(url)
+            if not parse_qs(to.query).keys() & {"watch", "continue"}:
+                for path in [path for path in self._versions if to.path.endswith(path)]:
+                    return _ContinuedList(self._versions.pop(path))
+            return await send(method=method, url=url, **options)
+
+        session.request = request  # type: ignore[method-assign, assignment]
 
     async def _answered(
         self, _: aiohttp.ClientSession, __: SimpleNamespace, request: aiohttp.TraceRequestEndParams
@@ -149,6 +179,25 @@ class Watch:
         if self._problems.get(path) != why:
             self._problems[path] = why
             log.warning("%s can't be read: %s; it is tried again until it can", path, why)
+
+
+class _ContinuedList:
+    """The answer to a list request whose objects the operator has read already: a list without
+    objects. It has those attributes of aiohttp's response that kopf uses.
+    """
+
+    status = 200
+
+    def __init__(self, resource_version: str) -> None:
+        self._resource_version = resource_version
+
+    async def __aenter__(self) -> _ContinuedList:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def json(self) -> dict[str, Any]:
+        return {"items": [], "metadata": {"resourceVersion": self._resource_version}}
 
 
 def _close_answers_with(session: aiohttp.ClientSession, answers: Iterable[aiohttp.ClientResponse]) -> None:

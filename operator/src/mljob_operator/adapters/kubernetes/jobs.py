@@ -5,7 +5,7 @@ This module also reads the ConfigMaps and Secrets in ``spec.confFrom`` of MLJobs
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from ...core.run.run_key import Key
 from ...core.text.storable import cut
 from ...errors import Gone, ReferenceMissing, StoreError, StoreForbidden, StoreUnavailable
 from .custom_objects import CustomObjects, exactly, read_or_log
-from .lists import list_objects
+from .lists import list_objects, list_path
 from .requests import TIMEOUT, call, decoded
 
 
@@ -53,17 +53,22 @@ class Jobs(CustomObjects[Job]):
         self._namespaces = tuple(namespaces)
         self._selector = selector or LabelSelector()
 
-    async def list(self) -> AsyncIterator[Job]:
+    async def list(self, listed: Callable[[str, str], None] | None = None) -> AsyncIterator[Job]:
         """Yield all selected MLJobs in the watched namespaces. Only one page is in memory at a
         time.
 
         An MLJob that can't be read is logged and left out.
 
+        Args:
+            listed: Called for each list that is complete, with the path of the list in the
+                Kubernetes API, and the resourceVersion from which a watch continues the list.
+
         Raises:
             StoreError: A page can't be read.
         """
         for namespace in self._namespaces or ("",):
-            async for item in list_objects(*self._lister(namespace), **self._query()):
+            note = partial(listed, list_path(PLURAL, namespace)) if listed is not None else None
+            async for item in list_objects(*self._lister(namespace), listed=note, **self._query()):
                 if (job := read(item, self._prefix)) is not None:
                     yield job
 

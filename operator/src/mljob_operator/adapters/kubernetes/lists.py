@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
+
+from mljob_contract.resource import GROUP, VERSION
 
 from ...errors import StoreUnavailable
 from .requests import TIMEOUT, call, json_object
@@ -19,7 +21,16 @@ operator took 216 MiB at most. With pages of 100 objects and 300 such MLJobs, it
 """
 
 
-async def list_objects(lister: Any, *args: str, **query: str) -> AsyncIterator[Any]:
+def list_path(plural: str, namespace: str = "") -> str:
+    """Return the path of the list of a custom resource in the Kubernetes API. An empty
+    ``namespace`` stands for all namespaces, or for a cluster-scoped resource.
+    """
+    return f"/apis/{GROUP}/{VERSION}/" + (f"namespaces/{namespace}/{plural}" if namespace else plural)
+
+
+async def list_objects(
+    lister: Any, *args: str, listed: Callable[[str], None] | None = None, **query: str
+) -> AsyncIterator[Any]:
     """Yield the objects of a list as dicts. Only one page is in memory at a time.
 
     If reading all pages takes minutes, later pages may show a newer state of the cluster than the
@@ -29,17 +40,25 @@ async def list_objects(lister: Any, *args: str, **query: str) -> AsyncIterator[A
         lister: A list method of the Kubernetes client. The name of the method ends in
             ``_without_preload_content``.
         args: The method's positional arguments.
+        listed: Called at the end with the resourceVersion of the first page. A watch from this
+            version delivers each change that the list may lack. Not called if the API server has
+            told no resourceVersion.
         query: The method's keyword arguments, such as ``label_selector``.
 
     Raises:
         StoreError: A page can't be read.
     """
     token: str | None = ""
+    version: Any = None
     while token is not None:
         page = await call(_page, lister, *args, token=token, **query)
+        metadata = page.get("metadata") or {}
+        version = version or metadata.get("resourceVersion")
         for item in page.pop("items"):
             yield item
-        token = (page.get("metadata") or {}).get("continue") or None
+        token = metadata.get("continue") or None
+    if listed is not None and isinstance(version, str):
+        listed(version)
 
 
 async def _page(lister: Any, *args: str, token: str, **query: str) -> dict[str, Any]:
