@@ -8,6 +8,7 @@ import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.controllers.mljob import status_writer
+from mljob_operator.controllers.mljob.worker_state import WorkerState
 from mljob_operator.controllers.mljob.write_pace import WritePace
 from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.facts import Report, RunFact, TaskFact
@@ -96,6 +97,20 @@ def say(world: World, key: Key, *facts: Any) -> None:
         world.job_controller.observe_event(key, {run}, fact, lambda: world.done.append(1))
 
 
+def count_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Key]:
+    """Return a list that gets the key of each MLJob whose worker starts a step from now on."""
+    steps: list[Key] = []
+    all_steps = world.job_controller.workers._steps
+    take = all_steps.take
+
+    async def counted(key: Key, worker: WorkerState) -> float | None:
+        steps.append(key)
+        return await take(key, worker)
+
+    monkeypatch.setattr(all_steps, "take", counted)
+    return steps
+
+
 async def test_reports_that_wait_become_one_patch(world: World, door: Door) -> None:
     for percent in (10, 20, 30):
         say(world, KEY, progress(percent / 100))
@@ -165,6 +180,61 @@ async def test_change_that_is_taken_back_while_it_waits_is_not_written(world: Wo
     door.open()
     await world.settle()
     assert not worker.awaits_turn
+
+
+async def test_progress_that_has_to_wait_takes_one_step_at_its_turn(
+    world: World, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = count_steps(world, monkeypatch)
+    say(world, FOURTH, progress(0.5))
+    await rounds()
+    assert steps == [FOURTH], "nothing waits yet"
+    say(world, KEY, event("extract", TaskState.RUNNING))
+    say(world, KEY, event("extract", TaskState.SUCCESS), event("fit", TaskState.RUNNING))
+    say(world, FOURTH, event("extract", TaskState.SUCCESS))
+    await rounds()
+    assert steps == [FOURTH]
+    door.open()
+    await world.settle()
+    assert (steps.count(KEY), steps.count(FOURTH), door.keys) == (1, 2, [OTHER, FOURTH, KEY])
+    assert world.status.tasks is not None
+    assert [task.state for task in world.status.tasks][:2] == ["success", "running"]
+    assert len(world.done) == 6
+
+
+async def test_end_of_a_run_does_not_wait_for_the_turn_of_its_progress(
+    world: World, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(world, FOURTH, progress(0.5))
+    say(world, KEY, progress(0.5))
+    await rounds()
+    steps = count_steps(world, monkeypatch)
+    run = newest(world)
+    world.airflow.end(run, RunState.FAILED)
+    say(world, THIRD, RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock()))
+    await rounds()
+    assert steps == [THIRD]
+    door.open()
+    await world.settle()
+    assert door.keys[:2] == [OTHER, THIRD]
+
+
+async def test_new_mljobs_wait_for_their_first_write_without_a_step(world: World, door: Door) -> None:
+    say(world, KEY, progress(0.5))
+    await rounds()
+    names = [f"new-{number}" for number in range(5)]
+    created = [world.jobs.create(name, {"dagId": "train"}, at=world.clock().isoformat()) for name in names]
+    async for job in world.jobs.list():
+        world.job_controller.observe(job)
+    await rounds()
+    workers = [world.job_controller.workers.get(job.key) for job in created]
+    assert [(worker.awaits_turn, worker.task) for worker in workers if worker is not None] == [(True, None)] * 5
+    world.jobs.user_deletes(created[0].key, world.clock())
+    world.job_controller.observe_deletion(created[0].key, created[0].uid)
+    door.open()
+    await world.settle()
+    assert {world.jobs.objects[job.key]["status"]["phase"] for job in created[1:]} == {"Queued"}
+    assert created[0].key not in world.jobs.objects
 
 
 @pytest.mark.parametrize("limit", [1, 2])

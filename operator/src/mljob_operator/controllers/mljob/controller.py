@@ -24,7 +24,6 @@ from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.halt import Halt
 from ...core.run.observed_run import started_by
 from ...core.run.run_key import Key, RunKey
-from ...core.run.states import FINISHED_TASK
 from ...core.run.vanishing import MissingRuns
 from ...ports import Clock, SourceChanges, Telemetry
 from .backfill_index import BackfillIndex
@@ -43,6 +42,7 @@ from .vanished_runs import VanishedRuns
 from .waiting_jobs import Change, WaitingJobs
 from .worker_state import Done, WorkerState
 from .workers import Workers
+from .write_queue import Priority
 
 CHECK_FOREIGN_STATUS = 60.0
 """The time in seconds after which a status that another process has written is compared with what
@@ -198,11 +198,10 @@ class MLJobController:
         worker = self.workers.get_or_add(key)
         worker.inbox.facts.append((candidates, fact))
         worker.done.append(done)
-        if worker.awaits_turn and isinstance(fact, TaskFact) and fact.state not in FINISHED_TASK:
-            # The status waits for its turn among all writes. The step at this turn takes the fact
-            # too.
-            return
-        self.workers.wake(key)
+        if isinstance(fact, RunFact) and fact.ended:
+            self.workers.wake(key)
+        else:
+            self._wake_for_progress(key, worker)
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
         """Pass a change from a Kafka event to the worker of the MLJob whose backfill has the
@@ -270,6 +269,20 @@ class MLJobController:
             worker = self.workers.get_or_add(key)
         if worker is not None and not worker.takes_quietly(run, snapshot):
             worker.inbox.snapshots.append((run, snapshot))
+            if snapshot.run is not None and snapshot.run.ended:
+                self.workers.wake(key)
+            else:
+                self._wake_for_progress(key, worker)
+
+    def _wake_for_progress(self, key: Key, worker: WorkerState) -> None:
+        """Wake an MLJob's worker for a change of a run that has not ended. If the MLJob waits for
+        its turn in the queue of writes, or has to wait there, do not wake the worker: the step at
+        the MLJob's turn takes all changes until then.
+        """
+        if worker.awaits_turn or (worker.follows_quietly and self._writer.joins_queue(key, Priority.PROGRESS)):
+            self.workers.note_input(worker)
+            worker.awaits_turn = True
+        else:
             self.workers.wake(key)
 
     def request_look_up(self, key: Key) -> None:

@@ -95,6 +95,13 @@ class StatusWriter:
         """
         return self._writes.has_turn(key, priority, partial(self._wake, key))
 
+    def joins_queue(self, key: Key, priority: Priority) -> bool:
+        """If writes wait in the queue, let an MLJob wait there as well, and return True. At the
+        MLJob's turn, ``wake`` is called. If no write waits, or if the MLJob has a turn already,
+        return False.
+        """
+        return self._writes.is_busy and not self.has_turn(key, priority)
+
     def end_step(self, key: Key, *, waits: bool) -> None:
         """Call this method after each reconciliation of an MLJob. If the MLJob has a turn in the
         queue of writes and has not used the turn, the next write in the queue gets the turn.

@@ -28,6 +28,7 @@ from .confs import Confs
 from .reconciler import Reconciler
 from .status_writer import Patch, StatusWriter, difference, extra, priority_of
 from .worker_state import WorkerState
+from .write_queue import Priority
 
 log = redacted_logger(__name__)
 
@@ -140,6 +141,10 @@ class Steps:
                 worker.begin(found, self._reconciler.transient(found))
         if worker.tracked is None:
             worker.forget()
+            return None
+        if _is_new(worker.tracked.job) and self._writer.joins_queue(key, Priority.FIRST):
+            # In a burst of new MLJobs, a step that waits for its first write would keep memory.
+            worker.awaits_turn = True
             return None
         state = worker.last_state(self._reconciler.classifier.state)
         if _needs_no_step(worker, state):
@@ -295,6 +300,10 @@ class Steps:
         ]
         due = min((at for at in times if at is not None), default=None)
         return None if due is None else max(0.0, (due - self._clock()).total_seconds())
+
+
+def _is_new(job: Job) -> bool:
+    return job.status.phase is None and not job.has_finalizer and not job.deleting
 
 
 def _needs_no_step(worker: WorkerState, state: State) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from mljob_contract.mljob import Phase
+
 from ...core.mljob import attempts
 from ...core.mljob.classification.state import State
 from ...core.mljob.remembered import remember
@@ -70,9 +72,9 @@ class WorkerState:
             stored, or when the fact is not needed.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
-        woken_at: When the worker was first woken for the next step, in the event loop's seconds.
-            None if the worker was not woken for the next step. If a step fails, or leaves its
-            status in the queue of writes, the attribute keeps its value for the next step.
+        woken_at: When the first input for the next step arrived, in the event loop's seconds. None
+            if no input has arrived. If a step fails, or leaves its status in the queue of writes,
+            the attribute keeps its value for the next step.
         task: The asyncio task that runs the steps, and that also waits for a backoff between two
             steps. None if there is no such task.
         timer: Wakes the worker at the planned time of the next step. None if no time is planned.
@@ -80,7 +82,8 @@ class WorkerState:
             Minus infinity if no patch was successful since the last call of :meth:`begin`.
         refining_since: When the operator began to delay a status patch that only makes values more
             exact. None if no such patch is delayed.
-        awaits_turn: Whether a changed status waits in the queue of writes.
+        awaits_turn: Whether the MLJob waits in the queue of writes, with a changed status or with
+            input that may change the status.
         writing: Whether a status patch is being sent.
         failures: The number of failed steps in a row.
         begin_count: How many times ``begin`` was called. If the number changes during a step, the
@@ -115,6 +118,20 @@ class WorkerState:
     def finished(self) -> bool:
         """Whether the MLJob's status has a terminal phase. False if no MLJob is tracked."""
         return self.tracked is not None and self.tracked.job.status.phase in TERMINAL_PHASES
+
+    @property
+    def follows_quietly(self) -> bool:
+        """Whether the MLJob only reports the progress of its run: the stored phase is Running, the
+        MLJob is not being deleted, and no step is needed or running.
+        """
+        job = self.job
+        return (
+            job is not None
+            and job.status.phase is Phase.RUNNING
+            and not job.deleting
+            and self.task is None
+            and not self.needs_step
+        )
 
     def last_state(self, classify: Callable[[TrackedJob], State]) -> State:
         """Return the state of the tracked MLJob. If no state is stored, or if ``tracked`` has

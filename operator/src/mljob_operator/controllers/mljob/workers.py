@@ -172,13 +172,19 @@ class Workers:
         if worker is None:
             return
         worker.needs_step = True
-        if worker.woken_at is None:
-            worker.woken_at = asyncio.get_running_loop().time()
+        self.note_input(worker)
         if worker.timer is not None:
             worker.timer.cancel()
             worker.timer = None
         if worker.task is None and not self._holds:
             self._start(key, worker)
+
+    def note_input(self, worker: WorkerState) -> None:
+        """Record the time of an input for the worker's next step, unless an earlier input waits for
+        this step.
+        """
+        if worker.woken_at is None:
+            worker.woken_at = asyncio.get_running_loop().time()
 
     def wake_after(self, key: Key, seconds: float) -> None:
         """Make the worker of an MLJob run a step after ``seconds`` at the latest. If a step is
