@@ -29,7 +29,7 @@ def dag_run_id(prefix: str, namespace: str, name: str, pin: str, number: int = 1
     """Return the id of the ``number``-th run of an MLJob. The first run has the number 1. ``pin``
     is the result of :func:`pin`.
     """
-    return RunId(prefix, namespace, name, digest(pin), number)
+    return RunId(prefix, namespace, name, _digest(pin), number)
 
 
 def pin(job: Job) -> str:
@@ -65,7 +65,12 @@ def runs_current_spec(job: Job, run_id: str) -> bool:
 @lru_cache(maxsize=1024)  # every step asks twice, and the answer never changes
 def _has_pin(run_id: str, key: Key, pin: str) -> bool:
     found = RunId.parse(run_id)
-    return found is not None and (found.namespace, found.name, found.digest) == (*key, digest(pin))
+    return found is not None and (found.namespace, found.name, found.digest) == (*key, _digest(pin))
+
+
+@lru_cache(maxsize=1024)  # every round of a step asks, and the answer never changes
+def _digest(pin: str) -> str:
+    return digest(pin)
 
 
 def cancel_run_id(run_id: str) -> str:
