@@ -1,5 +1,5 @@
 """Measures the operator under load. MLJobs are created at an even rate, and the measurement lasts
-until all MLJobs have ended.
+until the operator is done with all MLJobs: their last write is the one that removes the finalizer.
 
 Each MLJob runs five tasks in about two seconds in the simulated Airflow, which sends twelve events
 about each run.
@@ -27,7 +27,7 @@ NAMESPACE = PREFIX = "bench-rates"
 RATES, SECONDS = (5.0, 8.0, 10.0, 20.0), 20.0
 OVER = frozenset({"Succeeded", "Failed", "Cancelled"})
 PATIENCE = 300.0
-"""Seconds after the last MLJob's creation within which all MLJobs must end."""
+"""Seconds after the last MLJob's creation within which the operator must be done with all MLJobs."""
 SUBMISSION = "POST /api/v2/dags/{dag_id}/dagRuns"
 
 
@@ -51,7 +51,8 @@ class Result:
     Attributes:
         rate: How many MLJobs the benchmark created per second.
         jobs: How many MLJobs the benchmark created.
-        jobs_per_second: How many MLJobs ended per second, see :func:`throughput`.
+        jobs_per_second: With how many MLJobs the operator was done per second, see
+            :func:`throughput`.
         latencies: For each MLJob, the seconds from the end of the run in Airflow until a watch
             receives the final phase.
         writes: How many requests about MLJobs and Events the API server answered, by kind of
@@ -116,16 +117,19 @@ def _drive(
     requests, posts = api_requests.counted(bench.cluster), bench.airflow.requests()
     cpu = _cpu(bench, operator)
     seen: dict[str, float] = {}
+    done: dict[str, float] = {}
 
-    def all_over() -> bool:
+    def all_done() -> bool:
         for one in watcher.observations():
             if one.namespace == NAMESPACE and one.phase in OVER:
                 seen.setdefault(one.name, one.at)
-        return seen.keys() >= set(names)
+                if not one.held:
+                    done.setdefault(one.name, one.at)
+        return done.keys() >= set(names)
 
-    with step("rates", f"{count} MLJobs, {rate:g} a second", lambda: f"{len(seen)} of {count}"):
+    with step("rates", f"{count} MLJobs, {rate:g} a second", lambda: f"{len(done)} of {count}"):
         asyncio.run(_create(bench, names, rate))
-        wait_for(all_over, f"the end of {count} MLJobs", PATIENCE, every=0.2)
+        wait_for(all_done, f"the end of {count} MLJobs", PATIENCE, every=0.2)
     operator_cpu, api_cpu, airflow_cpu = (
         (after - before) * 1000 / count for before, after in zip(cpu, _cpu(bench, operator), strict=True)
     )
@@ -140,7 +144,7 @@ def _drive(
     return Result(
         rate,
         count,
-        throughput(sorted(seen[name] for name in names)),
+        throughput(sorted(done[name] for name in names)),
         latencies,
         api_requests.counted(bench.cluster) - requests,
         operator_cpu,
@@ -151,13 +155,13 @@ def _drive(
 
 
 def throughput(ends: Sequence[float]) -> float:
-    """Return how many MLJobs ended per second.
+    """Return with how many MLJobs the operator was done per second.
 
     The first and the last tenth of ``ends`` are left out, so that a slow first or last run has no
     effect.
 
     Args:
-        ends: The times at which the MLJobs ended, in seconds, sorted.
+        ends: The times of the MLJobs' last writes, in seconds, sorted.
     """
     cut = len(ends) // 10
     middle = ends[cut : len(ends) - cut]

@@ -113,6 +113,8 @@ class Cluster:
             headers=self._credentials.headers(),
             preload_content=False,
             timeout=urllib3.Timeout(connect=5, read=None),
+            # For some seconds after the CRDs were installed, the API server answers 429.
+            retries=urllib3.Retry(30, connect=0, read=0, status_forcelist=(429,), raise_on_status=False),
         )
         if response.status != 200:
             raise ServerError(f"the Kubernetes API answered {response.status} to the watch: {response.read()[:300]!r}")

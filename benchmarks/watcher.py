@@ -33,6 +33,7 @@ class Observation:
             metric. A benchmark sends the number of each progress report as this metric.
         run_state: ``status.dagRunState``.
         phase: ``status.phase``.
+        held: Whether the MLJob has a finalizer.
     """
 
     namespace: str
@@ -41,6 +42,7 @@ class Observation:
     sequence: int
     run_state: str | None
     phase: str | None = None
+    held: bool = False
 
 
 class Watcher:
@@ -82,7 +84,15 @@ def observation(event: dict[str, Any], at: float) -> Observation:
         int(task["metrics"][SEQUENCE]) for task in status.get("tasks") or () if SEQUENCE in (task.get("metrics") or {})
     ]
     sequence = max(numbers, default=-1)
-    return Observation(meta["namespace"], meta["name"], at, sequence, status.get("dagRunState"), status.get("phase"))
+    return Observation(
+        meta["namespace"],
+        meta["name"],
+        at,
+        sequence,
+        status.get("dagRunState"),
+        status.get("phase"),
+        held=bool(meta.get("finalizers")),
+    )
 
 
 def _watch(credentials: Credentials, pipe: Connection) -> None:
