@@ -50,7 +50,8 @@ def failed_task(job: MLJob) -> FailedTask | None:
 
 
 def failure(job: MLJob, verdict: Verdict, log: LogEnd | None = None) -> JobFailed:
-    """Return the error for a failed or stalled MLJob.
+    """Return the error for a failed or stalled MLJob. The reason and the message of a stalled MLJob
+    are those of the condition Stalled, because the phase may describe the run of an earlier spec.
 
     Args:
         job: The MLJob.
@@ -60,7 +61,8 @@ def failure(job: MLJob, verdict: Verdict, log: LogEnd | None = None) -> JobFaile
     task = failed_task(job) if verdict is Verdict.FAILED else None
     kind = JobFailed if verdict is Verdict.FAILED else JobStalled
     state = "failed" if verdict is Verdict.FAILED else "can't go on"
-    text = f"MLJob {job.namespace}/{job.name} {state}: {plain(job.sentence or job.reason, _MAX_TEXT)}"
+    reason, sentence = (job.reason, job.sentence) if verdict is Verdict.FAILED else _stall(job)
+    text = f"MLJob {job.namespace}/{job.name} {state}: {plain(sentence or reason, _MAX_TEXT)}"
     if task is not None and task.error and task.error not in text:
         text += f"\nThe error of task {plain(task.task_id)}: {task.error}"
     if task is not None and log is not None and log.lines:
@@ -69,7 +71,7 @@ def failure(job: MLJob, verdict: Verdict, log: LogEnd | None = None) -> JobFaile
     return kind(
         text,
         job,
-        reason=job.reason,
+        reason=reason,
         task=task.task_id if task else None,
         map_index=task.map_index if task else -1,
         error=task.error if task else None,
@@ -89,9 +91,12 @@ def cancelled(job: MLJob) -> JobCancelled:
 
 
 def deleted(job: MLJob) -> JobDeleted:
-    """Return the error for an MLJob that was deleted before it ended."""
+    """Return the error for an MLJob that was deleted before it ended, or before the end of a
+    requested retry or of a run of its changed spec.
+    """
+    before = "it had run again" if job.phase in (Verdict.SUCCEEDED, Verdict.FAILED) else "it ended"
     return JobDeleted(
-        f"MLJob {job.namespace}/{job.name} was deleted before it ended. Its last phase was {job.phase or 'none'}.", job
+        f"MLJob {job.namespace}/{job.name} was deleted before {before}. Its last phase was {job.phase or 'none'}.", job
     )
 
 
@@ -104,6 +109,15 @@ def timed_out(job: MLJob, seconds: float) -> JobTimeout:
         f"MLJob {job.namespace}/{job.name} did not end within {seconds:g} seconds, and goes on. "
         f"Its phase is {job.phase or 'not known yet'}{said}",
         job,
+    )
+
+
+def _stall(job: MLJob) -> tuple[str, str]:
+    condition = job.conditions.get("Stalled", {})
+    reason, message = condition.get("reason"), condition.get("message")
+    return (
+        reason if isinstance(reason, str) and reason else job.reason,
+        message if isinstance(message, str) and message else job.sentence,
     )
 
 

@@ -130,7 +130,8 @@ class JobFailed(JobError):
     """The MLJob failed.
 
     Attributes:
-        reason: The reason in the MLJob's status, such as ``TaskFailed``.
+        reason: The reason in the MLJob's status, such as ``TaskFailed``. For :class:`JobStalled`, the
+            reason of the condition Stalled, such as ``ValidationFailed``.
         task: The id of the failed task, or None if the status names no failed task.
         map_index: If the failed task is mapped, the index of its first failed instance. Else -1.
         error: The type and the text of the task's exception, or None.
@@ -160,7 +161,8 @@ class JobFailed(JobError):
 
 class JobStalled(JobFailed):
     """The MLJob can't continue until somebody changes its spec, its DAG or its rights. For example,
-    the conf does not fit the params of the DAG.
+    the conf does not fit the params of the DAG, or runPolicy Once refuses a change of the spec after
+    the run of the earlier spec has succeeded.
     """
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from .render.states import of_phase
 from .resource import MLJob
 from .text import plain, value_text
+from .verdict import stall_message
 
 MAX_TASKS: Final = 50
 """The maximum number of tasks, and of outputs, that are shown."""
@@ -56,6 +57,7 @@ def job_line(job: MLJob) -> str:
         plain(job.name),
         plain(progress, 20) if isinstance(progress, str) else "",
         plain(job.sentence, 300),
+        plain(stall_message(job), 300),
     ]
     return "  ".join(part for part in parts if part)
 
@@ -76,9 +78,10 @@ def job_html(job: MLJob) -> str:
         f"<tr><th>{_text(name, 100)}</th><td>{_text(value, 300)}</td></tr>"
         for name, value in list(job.outputs.items())[:MAX_TASKS]
     )
+    said = " ".join(part for part in (job.sentence, stall_message(job)) if part)
     return (
         f'<div class="mljob"><p><strong>{sign.icon} {escape(sign.word)}</strong> '
-        f"{_text(job.namespace, 63)}/{_text(job.name, 140)} {bar}</p><p>{_text(job.sentence, 1000)}</p>{table}"
+        f"{_text(job.namespace, 63)}/{_text(job.name, 140)} {bar}</p><p>{_text(said, 1000)}</p>{table}"
         f"{f'<table><tbody>{outputs}</tbody></table>' if outputs else ''}</div>"
     )
 

@@ -6,8 +6,11 @@ if all these statements are true:
 
 - One of the conditions Complete, Failed and Stalled is True.
 - The condition Reconciling is not True.
-- The status describes the newest spec.
+- The status, or the condition Stalled, describes the newest spec.
 - No retry is pending (:func:`retry_is_pending`).
+
+The verdict is about the newest spec. If the run of an earlier spec has ended, and the newest spec
+can't run without a change, the verdict is Stalled.
 
 In the phase Suspended, none of the conditions Complete, Failed and Stalled is True. So a suspended
 MLJob, which somebody may resume, has no verdict.
@@ -38,17 +41,41 @@ class Verdict(StrEnum):
     """The MLJob can't continue until somebody removes the cause, for example an invalid spec."""
 
 
+_ENDED = (Verdict.SUCCEEDED, Verdict.FAILED)
+"""The phases of an ended MLJob that may run again."""
+
+
 def verdict_of(job: MLJob) -> Verdict | None:
     """Return the verdict on the MLJob, or None if the MLJob has no verdict yet."""
     if job.is_true("Failed") and job.phase == Verdict.CANCELLED:
         return Verdict.CANCELLED  # final, whatever else is requested
-    if not _describes_newest_spec(job) or retry_is_pending(job) or job.is_true("Reconciling"):
+    if retry_is_pending(job) or job.is_true("Reconciling"):
         return None
-    if job.is_true("Complete"):
-        return Verdict.SUCCEEDED
+    if not describes_newest_spec(job):
+        return Verdict.STALLED if _newest_spec_is_stalled(job) else None
     if job.is_true("Failed"):
         return Verdict.FAILED
-    return Verdict.STALLED if job.is_true("Stalled") else None
+    if job.is_true("Stalled"):
+        return Verdict.STALLED  # also if Complete is True: then the run of an earlier spec has succeeded
+    return Verdict.SUCCEEDED if job.is_true("Complete") else None
+
+
+def has_ended(job: MLJob) -> bool:
+    """Return whether the MLJob has succeeded, has failed or was cancelled, and is not about to run
+    again. A stalled MLJob has not ended.
+    """
+    return verdict_of(job) not in (None, Verdict.STALLED)
+
+
+def stall_message(job: MLJob) -> str:
+    """Return the message of the condition Stalled if the MLJob has ended and the condition is not
+    about this end, but about a changed spec that can't run. Otherwise return an empty text.
+    """
+    if job.phase not in _ENDED or not job.is_true("Stalled"):
+        return ""
+    message = job.conditions["Stalled"].get("message")
+    is_of_the_end = message in (job.message, job.conditions.get("Failed", {}).get("message"))
+    return message if isinstance(message, str) and not is_of_the_end else ""
 
 
 def retry_is_pending(job: MLJob) -> bool:
@@ -63,7 +90,7 @@ def retry_waits(job: MLJob) -> bool:
     """Return whether the MLJob is in the phase Succeeded or Failed, and a retry is pending
     (:func:`retry_is_pending`). In this case, the status describes the attempt before the retry.
     """
-    return job.phase in (Verdict.SUCCEEDED, Verdict.FAILED) and retry_is_pending(job)
+    return job.phase in _ENDED and retry_is_pending(job)
 
 
 def retry_is_suspended(job: MLJob) -> bool:
@@ -71,9 +98,16 @@ def retry_is_suspended(job: MLJob) -> bool:
     return retry_is_pending(job) and job.raw_spec.get("suspend") is True
 
 
-def _describes_newest_spec(job: MLJob) -> bool:
-    observed, newest = _integer(job.raw_status.get("observedGeneration")), _integer(job.metadata.get("generation"))
-    return observed >= newest
+def describes_newest_spec(job: MLJob) -> bool:
+    """Return whether the status describes the newest spec. While a changed spec waits for its run,
+    the status describes the spec before the change.
+    """
+    return _integer(job.raw_status.get("observedGeneration")) >= _integer(job.metadata.get("generation"))
+
+
+def _newest_spec_is_stalled(job: MLJob) -> bool:
+    observed = _integer(job.conditions.get("Stalled", {}).get("observedGeneration"))
+    return job.is_true("Stalled") and observed >= _integer(job.metadata.get("generation"))
 
 
 def _integer(value: Any) -> int:

@@ -5,8 +5,8 @@ from typing import Any
 Status = dict[str, Any]
 
 
-def condition(kind: str, status: str) -> dict[str, str]:
-    return {"type": kind, "status": status, "reason": "Test", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+def condition(kind: str, status: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "status": status, "reason": "Test", "lastTransitionTime": "2026-01-01T00:00:00Z", **fields}
 
 
 def running(progress: str = "1/3", **fields: Any) -> Status:
@@ -32,6 +32,19 @@ def failed(**fields: Any) -> Status:
         "conditions": conditions,
         **fields,
     }
+
+
+def refused(**fields: Any) -> Status:
+    """The status after a run has succeeded and a change of the spec was refused."""
+    why = {"reason": "RunPolicyOnce", "message": "conf changed after the run was submitted.", "observedGeneration": 2}
+    conditions = [
+        condition("Complete", "True"),
+        condition("SpecApplied", "False", **why),
+        condition("Reconciling", "False"),
+        condition("Stalled", "True", **why),
+    ]
+    message = "The run succeeded."
+    return succeeded(observedGeneration=2, reason="Succeeded", message=message, conditions=conditions, **fields)
 
 
 def cancelled(**fields: Any) -> Status:

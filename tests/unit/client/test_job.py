@@ -5,13 +5,24 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mljob import AsyncClient, Client, Job, JobCancelled, JobDeleted, JobFailed, JobStalled, JobTimeout, errors
+from mljob import (
+    AsyncClient,
+    Client,
+    Job,
+    JobCancelled,
+    JobDeleted,
+    JobError,
+    JobFailed,
+    JobStalled,
+    JobTimeout,
+    errors,
+)
 from mljob.aio.transport import AsyncTransport
 from mljob.kubeconfig import ClusterConfig
 from mljob.resource import RETRY_REQUESTED_AT
 from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, refusal
 from tests.live.eventually import eventually
-from tests.unit.client.statuses import cancelled, failed, running, stalled, succeeded
+from tests.unit.client.statuses import Status, cancelled, failed, refused, running, stalled, succeeded
 
 LOG = b"\n".join(b"line %d" % number for number in range(100)) + b"\n\x1b[31mTraceback\x1b[0m\n"
 
@@ -162,6 +173,17 @@ def test_refused_conf_ends_the_wait_with_what_to_change(cluster: MLJobCluster, j
         job.wait()
 
 
+def test_refused_change_of_the_spec_ends_the_wait_although_the_earlier_spec_succeeded(
+    cluster: MLJobCluster, job: Job
+) -> None:
+    cluster.put("train", status=refused(), generation=2)
+
+    with pytest.raises(JobStalled, match="can't go on: conf changed after the run was submitted") as raised:
+        job.wait(timeout=180)
+
+    assert raised.value.reason == "RunPolicyOnce"
+
+
 def test_deletion_ends_the_wait(cluster: MLJobCluster, job: Job, when_watched: WhenWatched) -> None:
     when_watched(lambda: cluster.remove("train"))
 
@@ -207,6 +229,47 @@ def test_finished_job_that_is_deleted_at_once_has_succeeded(
     when_watched(finish)
 
     job.wait(timeout=180)
+
+
+def test_end_that_was_read_before_the_deletion_counts(cluster: MLJobCluster, job: Job) -> None:
+    cluster.put("train", status=succeeded(outputs={"accuracy": 0.9}))
+    job.refresh()
+    cluster.remove("train")
+
+    assert job.wait(timeout=180).outputs == {"accuracy": 0.9}
+    assert [state.phase for state in job.stream(timeout=180)] == ["Succeeded"]
+
+
+@pytest.mark.parametrize(("ending", "error"), [(failed, JobFailed), (cancelled, JobCancelled)])
+def test_failure_that_was_read_before_the_deletion_counts(
+    ending: Callable[[], Status], error: type[JobError], cluster: MLJobCluster, job: Job
+) -> None:
+    cluster.put("train", status=ending())
+    job.refresh()
+    cluster.remove("train")
+
+    with pytest.raises(error) as raised:
+        job.wait(timeout=180)
+
+    assert not isinstance(raised.value, JobDeleted)
+
+
+def test_deletion_before_a_requested_retry_has_ended_says_so(cluster: MLJobCluster, job: Job) -> None:
+    cluster.put("train", status=succeeded())
+    job.retry()
+    cluster.remove("train")
+
+    with pytest.raises(JobDeleted, match=r"deleted before it had run again\. Its last phase was Succeeded"):
+        job.wait(timeout=180)
+
+
+def test_deletion_of_a_stalled_job_is_a_deletion(cluster: MLJobCluster, job: Job) -> None:
+    cluster.put("train", status=stalled())
+    job.refresh()
+    cluster.remove("train")
+
+    with pytest.raises(JobDeleted, match="deleted before it ended"):
+        job.wait(timeout=180)
 
 
 def test_another_job_of_the_same_name_is_not_waited_for(cluster: MLJobCluster, job: Job) -> None:

@@ -11,7 +11,7 @@ from mljob import Client
 from mljob.notebook import job_html, job_line
 from mljob.resource import MLJob
 from tests.fakes.mljob_cluster import MLJobCluster
-from tests.unit.client.statuses import failed, running, succeeded
+from tests.unit.client.statuses import failed, refused, running, succeeded
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\x1b[2J\u202e&lt;"
 ALLOWED = {"div", "p", "strong", "progress", "table", "thead", "tbody", "tr", "th", "td"}
@@ -154,3 +154,8 @@ def test_handle_is_shown_as_html(cluster: MLJobCluster, client: Client) -> None:
     cluster.put("train", status=succeeded())
 
     assert "✔ Succeeded" in client.get("train")._repr_html_()
+
+
+def test_refused_change_of_the_spec_is_explained() -> None:
+    for shown in (job_line(job(refused())), job_html(job(refused()))):
+        assert "conf changed after the run was submitted." in shown

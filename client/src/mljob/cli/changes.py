@@ -137,9 +137,13 @@ def _followed(session: Session, jobs: list[Job], watch: bool, timeout: float | N
 
 
 def _is_open(job: Job) -> bool:
-    from ..verdict import Verdict, verdict_of
+    from ..verdict import Verdict, describes_newest_spec, verdict_of
 
-    return verdict_of(job.state) in (None, Verdict.STALLED)
+    verdict = verdict_of(job.state)
+    if verdict is Verdict.STALLED:
+        # After the end of a run, a spec that is refused or invalid starts no run.
+        return not (job.state.is_true("Complete") and describes_newest_spec(job.state))
+    return verdict is None
 
 
 def _cancellation_text(job: Job) -> str:

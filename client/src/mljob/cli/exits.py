@@ -36,9 +36,9 @@ def exit_of(job: MLJob) -> Exit:
 
     1. The MLJob was cancelled: CANCELLED.
     2. The operator has not handled a requested retry or a changed spec yet: TIMED_OUT.
-    3. The MLJob succeeded: SUCCESS.
-    4. The MLJob failed, or can't continue until somebody changes its spec, its DAG or its rights:
+    3. The MLJob failed, or can't continue until somebody changes its spec, its DAG or its rights:
        FAILED.
+    4. The MLJob succeeded: SUCCESS.
     5. The MLJob has not ended: TIMED_OUT.
     """
     from ..verdict import Verdict, verdict_of

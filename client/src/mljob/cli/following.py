@@ -67,6 +67,7 @@ def waited_for(
     """
     from ..changes import ChangeKind
     from ..render.rows import sentence
+    from ..verdict import has_ended
 
     session.follows([job.name for job in jobs], selector)
     deadline = None if timeout is None else monotonic() + timeout
@@ -99,7 +100,10 @@ def waited_for(
                     waiting[state.uid] = state
             elif change.kind is ChangeKind.SYNCED:
                 for gone in [state for uid, state in waiting.items() if uid not in listed]:
-                    ended(gone, Exit.CANCELLED, _GONE)
+                    if has_ended(gone):
+                        ended(gone, exit_of(gone), sentence(gone))
+                    else:
+                        ended(gone, Exit.CANCELLED, _GONE)
             if not waiting:
                 break
     for state in list(waiting.values()):

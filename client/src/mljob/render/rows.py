@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from ..resource import MLJob
 from ..sweep import POINT
 from ..text import plain
-from ..verdict import retry_is_suspended, retry_waits
+from ..verdict import retry_is_suspended, retry_waits, stall_message
 from . import fields, numbers, states, times
 from .tasks import MAX_TASK_ID, tasks_of
 
@@ -96,11 +96,12 @@ def row_of(job: MLJob, now: datetime) -> Row:
 
 
 def is_all_right(job: MLJob) -> bool:
-    """Return whether the MLJob needs no attention. Three conditions must hold: the reason in the
+    """Return whether the MLJob needs no attention. Four conditions must hold: the reason in the
     status means that the run is being submitted, is queued, is running or has succeeded; the MLJob
-    is not being deleted; and the conf has no unknown params.
+    is not being deleted; it is not stalled; and the conf has no unknown params.
     """
-    return job.phase != "" and job.reason in _SMOOTH and not job.is_being_deleted and not job.is_true("UnknownParams")
+    has_problem = job.is_being_deleted or job.is_true("Stalled") or job.is_true("UnknownParams")
+    return job.phase != "" and job.reason in _SMOOTH and not has_problem
 
 
 def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
@@ -109,7 +110,8 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
     - The message of the status, without the kubectl command that requests a retry.
     - The message about unknown params, if the conf has unknown params.
     - The first of these facts that applies: the MLJob is being deleted, a requested retry has not
-      begun, or the MLJob has ended but the operator still has work to do.
+      begun, the MLJob has ended but the operator still has work to do, or the MLJob has ended and
+      its changed spec can't run.
 
     For an MLJob without a status, the text is :data:`NEW`.
 
@@ -129,6 +131,8 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
         return plain(" ".join(part for part in (retry_notice(job), *parts) if part), limit)
     elif job.phase in _ENDED and job.is_true("Reconciling"):
         parts.append(plain(fields.text(job.conditions["Reconciling"], "message"), limit))
+    else:
+        parts.append(plain(stall_message(job), limit))
     return " ".join(dict.fromkeys(part for part in parts if part))
 
 

@@ -15,7 +15,7 @@ from ..errors import ApiError, Conflict, Invalid, NotFound, RunApiMissing
 from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
 from ..metrics import rows_of_history, rows_of_status, table_of
 from ..resource import RETRY_REQUESTED_AT, MLJob
-from ..verdict import Verdict, verdict_of
+from ..verdict import Verdict, has_ended, verdict_of
 from . import runtime
 from .run_api import RunApi
 from .transport import MERGE_PATCH, Transport
@@ -92,7 +92,7 @@ class Job:
 
     def wait(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - part of the watch itself
         """Wait until the MLJob has succeeded, and return this handle. A suspended MLJob does not
-        end the wait.
+        end the wait. If the MLJob was deleted, and had ended in ``state``, this end counts.
 
         Args:
             timeout: The maximum wait, in seconds. Default: no maximum.
@@ -100,7 +100,8 @@ class Job:
         Raises:
             JobFailed: The MLJob failed. The error has the failed task, the task's exception and the
                 end of the task's log, if available.
-            JobStalled: The MLJob can't continue without a change, for example of its conf.
+            JobStalled: The MLJob can't continue without a change, for example of its conf. Or the
+                spec has changed, and the changed spec can't run.
             JobCancelled: The MLJob was cancelled.
             JobDeleted: The MLJob was deleted before it ended. Or the MLJob was cancelled, and is
                 being deleted.
@@ -112,13 +113,16 @@ class Job:
         verdict = verdict_of(self.state)
         if verdict is Verdict.CANCELLED:
             raise cancelled(self.state)
-        if verdict in (Verdict.FAILED, Verdict.STALLED):
+        if verdict is Verdict.FAILED:
             raise failure(self.state, verdict, self._log_end())
+        if verdict is Verdict.STALLED:
+            raise failure(self.state, verdict)
         return self
 
     def stream(self, timeout: float | None = None) -> Generator[MLJob, None]:  # noqa: ASYNC109 - as in wait
         """Yield the current state and each new state of the MLJob, until the MLJob has ended or
-        can't continue without a change.
+        can't continue without a change. If the MLJob was deleted, and had ended in ``state``, yield
+        ``state``.
 
         Args:
             timeout: The maximum wait, in seconds. Default: no maximum.
@@ -140,7 +144,10 @@ class Job:
                     if verdict_of(state) is not None:
                         return
                 if not is_there and change.kind in (ChangeKind.DELETED, ChangeKind.SYNCED):
-                    raise deleted(self.state)
+                    if not has_ended(self.state):
+                        raise deleted(self.state)
+                    yield self.state  # for example, ttlSecondsAfterFinished is over
+                    return
         raise timed_out(self.state, timeout or 0.0)
 
     def show(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - as in wait

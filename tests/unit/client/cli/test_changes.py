@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.mljob_cluster import Asked, MLJobCluster, refusal
 from tests.unit.client.cli.conftest import Plugin
-from tests.unit.client.statuses import cancelled, failed, running, succeeded
+from tests.unit.client.statuses import cancelled, failed, refused, running, succeeded
 
 
 class Terminal(io.StringIO):
@@ -132,7 +132,7 @@ def test_cancel_with_yes_does_not_ask(cluster: MLJobCluster, plugin: Plugin, mon
     assert plugin("cancel", "digits", "--yes").code == 0
 
 
-@pytest.mark.parametrize("ending", [succeeded, failed, cancelled], ids=lambda ending: ending.__name__)
+@pytest.mark.parametrize("ending", [succeeded, failed, cancelled, refused], ids=lambda ending: ending.__name__)
 def test_cancel_leaves_an_mljob_that_has_ended(ending: Any, cluster: MLJobCluster, plugin: Plugin) -> None:
     cluster.put("digits", status=ending())
     told = plugin("cancel", "digits")

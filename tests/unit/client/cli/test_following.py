@@ -11,7 +11,7 @@ from mljob.cli import following, live
 from mljob.cli.session import Session, goes_on
 from tests.fakes.mljob_cluster import Asked, MLJobCluster
 from tests.unit.client.cli.conftest import Plugin
-from tests.unit.client.statuses import cancelled, failed, running, stalled, succeeded
+from tests.unit.client.statuses import Status, cancelled, failed, refused, running, stalled, succeeded
 
 ENDINGS = [(succeeded, 0), (failed, 1), (stalled, 1), (cancelled, 2)]
 COMMANDS = pytest.mark.parametrize("command", ["wait", "watch"])
@@ -58,6 +58,34 @@ def test_mljob_that_is_deleted_counts_as_cancelled(command: str, cluster: MLJobC
     told = plugin(command, "digits")
     assert told.code == 2
     assert "was deleted before it ended" in told.out + told.err
+
+
+@COMMANDS
+def test_refused_change_of_the_spec_is_no_success_and_is_explained(
+    command: str, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    cluster.put("digits", status=refused(), generation=2)
+    told = plugin(command, "digits")
+    assert told.code == 1
+    assert "The run succeeded. conf changed after the run was submitted." in told.out
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [(succeeded, 0, "Succeeded"), (failed, 1, "no data"), (stalled, 2, "was deleted before it ended")],
+)
+def test_end_that_was_read_before_the_deletion_counts(
+    ending: Callable[..., Status], code: int, said: str, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    cluster.put("digits", status=ending(reason="Succeeded") if ending is succeeded else ending())
+
+    def interfere(asked: Asked) -> None:
+        if asked.path.endswith("/mljobs") and cluster.all():  # the list with which the watch begins
+            cluster.remove("digits")
+
+    cluster.interfere = interfere
+    told = plugin("wait", "digits")
+    assert (told.code, said in told.out) == (code, True)
 
 
 @COMMANDS

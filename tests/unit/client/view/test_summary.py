@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob.view.pages.summary import TREND, JobSummary, summary_of
+from tests.unit.client.statuses import refused
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -98,3 +99,10 @@ def test_any_object_has_a_summary(metadata: Any, spec: Any, status: Any) -> None
     found = summary_of({"metadata": metadata, "spec": spec, "status": status})
 
     assert summary_of({"metadata": metadata, "spec": spec, "status": status}, found).phase == found.phase
+
+
+def test_refused_change_of_the_spec_is_explained() -> None:
+    found = summary_of(job(refused()))
+
+    assert found.needs_words
+    assert found.message == "The run succeeded. conf changed after the run was submitted."

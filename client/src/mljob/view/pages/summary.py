@@ -15,7 +15,7 @@ from typing import Any, Final
 from ...finite import finite_number
 from ...render.rows import retry_notice
 from ...resource import MLJob, without_how_to_retry
-from ...verdict import retry_waits
+from ...verdict import retry_waits, stall_message
 from .outside_text import count_of, cut, items_of, mapping_of, text_of, time_of
 
 FINISHED: Final = frozenset({"Succeeded", "Failed", "Cancelled"})
@@ -163,7 +163,7 @@ def summary_of(item: dict[str, Any], before: JobSummary | None = None) -> JobSum
     dag_id, said = text_of(spec.get("dagId"), 250), text_of(status.get("message"))
     job = MLJob(item)
     waits = retry_waits(job)
-    said = without_how_to_retry(said, namespace, name)
+    said = " ".join(part for part in (without_how_to_retry(said, namespace, name), stall_message(job)) if part)
     message = cut(f"{retry_notice(job)} {said}" if waits else said, MAX_MESSAGE)
     metrics = _latest_metrics(status)
     labels = tuple(
