@@ -189,6 +189,33 @@ def test_an_mljob_under_another_rule_queues_again(queue: Queue) -> None:
     assert queue.next(5, 1, 0) == []
 
 
+@pytest.mark.parametrize("priority", [-5, 5])
+def test_an_admitted_mljob_stays_admitted_when_its_priority_changes(queue: Queue, priority: int) -> None:
+    queue.waits(1)
+    assert queue.next(1) == [key(1)]
+    queue.waits(1, priority=priority)
+    queue.waits(2)
+    assert queue.next(1) == []
+    assert not queue.is_full(1, 1)
+    queue.runs(1, priority=priority)
+    queue.release(key(1))
+    assert queue.next(1) == [key(2)]
+
+
+def test_a_waiting_mljob_takes_its_place_by_its_new_priority(queue: Queue) -> None:
+    queue.waits(1, 2)
+    queue.waits(2, priority=5)
+    assert queue.next(1) == [key(2)]
+
+
+def test_another_mljob_of_the_same_name_queues_again(queue: Queue) -> None:
+    queue.waits(1)
+    assert queue.next(1) == [key(1)]
+    queue.reserve(key(1), Reservation("prod", 0, 5, active=False), at(100))
+    queue.waits(2)
+    assert queue.waiting("prod") == 2
+
+
 def test_active_and_waiting_mljobs_are_counted(queue: Queue) -> None:
     queue.runs(1, 2)
     queue.waits(3, 4, 5)

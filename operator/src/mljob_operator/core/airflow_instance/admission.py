@@ -25,6 +25,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from ..frozen import frozen
@@ -87,11 +88,18 @@ class AdmissionQueue:
     def reserve(self, key: Key, reservation: Reservation | None, created_at: datetime) -> bool:
         """Set the reservation of an MLJob, or remove the reservation if ``reservation`` is None.
         Return whether the reservation has changed.
+
+        An admitted MLJob whose reservation changes in the priority only stays admitted. Priorities
+        order the MLJobs that wait.
         """
         queue_key = (created_at, key)
+        new = (reservation, queue_key) if reservation is not None else None
         stored = self._reservations.get(key)
-        if stored == ((reservation, queue_key) if reservation is not None else None):
+        if stored == new:
             return False
+        if new is not None and self._stays_admitted(key, stored, new):
+            self._reservations[key] = new
+            return True
         self.release(key)
         if reservation is not None:
             self._reservations[key] = (reservation, queue_key)
@@ -102,6 +110,13 @@ class AdmissionQueue:
             else:
                 airflow.wait(queue_key, reservation.priority, reservation.rule)
         return True
+
+    def _stays_admitted(
+        self, key: Key, stored: tuple[Reservation, QueueKey] | None, new: tuple[Reservation, QueueKey]
+    ) -> bool:
+        if stored is None or not self.is_admitted(key, new[0].airflow):
+            return False
+        return (replace(stored[0], priority=new[0].priority), stored[1]) == new
 
     def release(self, key: Key) -> None:
         """Remove the reservation of an MLJob, if there is a reservation."""
