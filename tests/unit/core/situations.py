@@ -68,6 +68,7 @@ from mljob_operator.core.mljob.decisions import decide
 from mljob_operator.core.mljob.identity import dag_run_id, pin
 from mljob_operator.core.mljob.resource.finished import record
 from mljob_operator.core.mljob.resource.job import Job
+from mljob_operator.core.mljob.run_count import RunCount
 from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
 from mljob_operator.core.mljob.upstream import Upstream
 from mljob_operator.core.run.backfill import Backfill, BackfillRun, ObservedBackfill, as_one_run
@@ -75,6 +76,7 @@ from mljob_operator.core.run.facts import Details, Failure, Question, Report, Ru
 from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.observed_run import ObservedRun
 from mljob_operator.core.run.outputs import Outputs
+from mljob_operator.core.run.run_key import RunKey
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.run.vanishing import vanished_message
 from mljob_operator.core.status.build import report
@@ -743,8 +745,9 @@ class Given:
             the attempt over.
         error: The error of the last failed request.
         kept_by: The text of the last error that prevented the start of the run.
-        newest: The number of the newest run that an earlier MLJob of the same name has left in
-            Airflow; 0 for none; None until two counts of such runs have the same result.
+        newest: The number of the newest run of the spec in Airflow; 0 for none; None until two
+            counts of such runs have the same result.
+        newest_state: The state of this run, if there is one.
         counted_at: When the operator finished the first of these two counts.
         unknown_until: Until when a submission without an answer may still create the run.
         left_until: Until when another process may still submit the run.
@@ -776,6 +779,7 @@ class Given:
     error: LastError | None = None
     kept_by: str | None = None
     newest: int | None = None
+    newest_state: str = "success"
     counted_at: datetime | None = None
     unknown_until: datetime | None = None
     left_until: datetime | None = None
@@ -889,7 +893,14 @@ def _state(told: Given) -> State:
         upstreams=told.upstreams,
         upstreams_known_at=told.upstreams_known_at,
     )
+    if told.newest is not None or told.counted_at is not None:
+        known = replace(known, transient=replace(known.transient, run_count=_run_count(told, known.first_run)))
     return classify(known)
+
+
+def _run_count(told: Given, first: RunKey) -> RunCount:
+    state = RunState(told.newest_state) if told.newest else None
+    return RunCount(first, told.newest or 0, state, told.counted_at, complete=told.newest is not None)
 
 
 def _transient(told: Given, job: Job) -> TransientState:
@@ -898,8 +909,6 @@ def _transient(told: Given, job: Job) -> TransientState:
         attempt=None if told.restarted else begun,
         last_error=told.error,
         kept_by=told.kept_by,
-        newest=told.newest,
-        counted_at=told.counted_at,
         unknown_until=told.unknown_until,
         left_until=told.left_until,
         cleared_nothing=told.nothing_to_clear,

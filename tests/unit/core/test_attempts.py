@@ -87,10 +87,54 @@ def begun(situation: Given) -> Any:
             id="attempts and runs are counted on",
         ),
         pytest.param(
-            given(job(run_policy="OncePerSpec"), status=finished(ran={"dag_id": "other"})),
+            given(job(run_policy="OncePerSpec"), status=finished(ran={"dag_id": "other"}), newest=0),
             2,
             1,
             id="OncePerSpec counts the runs of each spec",
+        ),
+        pytest.param(
+            given(job(run_policy="OncePerSpec"), status=finished(ran={"dag_id": "other"}), newest=2),
+            2,
+            2,
+            id="OncePerSpec takes over a run that succeeded and is not in the status",
+        ),
+        pytest.param(
+            given(
+                job(run_policy="OncePerSpec"),
+                status=finished(ran={"dag_id": "other"}),
+                newest=2,
+                newest_state="running",
+            ),
+            2,
+            2,
+            id="OncePerSpec takes over a run that is in progress and is not in the status",
+        ),
+        pytest.param(
+            given(
+                job(run_policy="OncePerSpec"),
+                status=finished(ran={"dag_id": "other"}),
+                newest=2,
+                newest_state="failed",
+            ),
+            2,
+            3,
+            id="OncePerSpec takes no run over that failed and is not in the status",
+        ),
+        pytest.param(
+            given(
+                job(run_policy="OncePerSpec", retry="now"),
+                status=finished(ran={"dag_id": "other"}, completed=ago(11)),
+                newest=2,
+            ),
+            2,
+            3,
+            id="OncePerSpec takes no run over if a retry is requested",
+        ),
+        pytest.param(
+            given(job(run_policy="OncePerSpec"), status=submitting(ran={"dag_id": "other"}), newest=2),
+            1,
+            2,
+            id="OncePerSpec takes over the run of another spec before anything is submitted",
         ),
         pytest.param(
             given(

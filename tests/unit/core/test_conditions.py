@@ -300,6 +300,29 @@ def test_each_state_of_a_backfill_has_its_conditions(situation: Given, expected:
             id="a change that may not run",
         ),
         pytest.param(
+            given(job(run_policy="OncePerSpec", generation=2), status=finished(ran=OTHER)),
+            {
+                "Complete": ("True", "Succeeded"),
+                "Reconciling": ("True", "Submitting"),
+                "Stalled": ("False", "Submitting"),
+            },
+            id="a change whose runs are counted",
+        ),
+        pytest.param(
+            given(
+                job(run_policy="OncePerSpec", generation=2),
+                status=finished("Failed", ran=OTHER),
+                error=error(generation=2),
+            ),
+            {
+                "Failed": ("True", "TaskFailed"),
+                "SpecApplied": ("False", "AirflowUnavailable"),
+                "Reconciling": ("True", "AirflowUnavailable"),
+                "Stalled": ("False", "AirflowUnavailable"),
+            },
+            id="a change whose runs can't be counted",
+        ),
+        pytest.param(
             given(job(run_policy="OnChange"), status=finished(ran=OTHER), begun=attempt(2, run=2)),
             {"Reconciling": ("True", "Submitting"), "Stalled": ("False", "Submitting")},
             id="a change that is run",

@@ -63,6 +63,17 @@ TO_CLEAR = submitting(2, history=(ended(1),))
         pytest.param(
             given(ONCE_PER_SPEC, counted_at=ago(3)), CountRuns(), id="OncePerSpec asks again whether there are more"
         ),
+        pytest.param(
+            given(ONCE_PER_SPEC, status=finished(ran={"dag_id": "other"})),
+            CountRuns(),
+            id="OncePerSpec asks how many runs another spec has",
+        ),
+        pytest.param(
+            given(ONCE_PER_SPEC, status=submitting(ran={"dag_id": "other"})),
+            CountRuns(),
+            id="OncePerSpec asks also before anything is submitted",
+        ),
+        pytest.param(given(ONCE_PER_SPEC, status=submitting()), Submit(), id="OncePerSpec submits what is announced"),
         pytest.param(given(job(), status=submitting()), Submit(), id="what is announced is submitted"),
         pytest.param(given(backfill_job(), status=submitting()), Submit(), id="also a backfill"),
         pytest.param(
@@ -121,6 +132,12 @@ def test_start_the_run_acts(situation: Given, expected: object) -> None:
         pytest.param(given(job()), 1, 1, id="the first"),
         pytest.param(given(ONCE_PER_SPEC, newest=0), 1, 1, id="OncePerSpec without an earlier run"),
         pytest.param(given(ONCE_PER_SPEC, newest=2), 1, 2, id="OncePerSpec takes over the newest run"),
+        pytest.param(
+            given(ONCE_PER_SPEC, newest=2, newest_state="failed"),
+            1,
+            2,
+            id="OncePerSpec takes over also a run that failed",
+        ),
         pytest.param(given(job(backoff_limit=1), status=retrying(at=ago(10))), 2, 1, id="a retry"),
         pytest.param(given(job(), status=suspended()), 2, 2, id="after a suspension"),
         pytest.param(

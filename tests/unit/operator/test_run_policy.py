@@ -18,6 +18,11 @@ async def apply_counted(world: World, **spec: Any) -> None:
     await world.later(3)
 
 
+async def edit_counted(world: World, **spec: Any) -> None:
+    await edit(world, **spec)
+    await world.later(3)
+
+
 class TestRunPolicy:
     async def test_once_finished_mljob_refuses_a_changed_spec(self, world: World) -> None:
         await world.apply()
@@ -108,6 +113,7 @@ class TestRunPolicy:
         await apply_counted(world, conf={"day": 1})
         await end(world, RunState.SUCCESS)
         await world.edit(conf={"day": 1}, dagId="missing")
+        await world.later(3)
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "DagNotFound")
         if restarted:
             await world.restart()
@@ -156,11 +162,75 @@ class TestRunPolicy:
         await apply_counted(world, conf={"day": 1})
         await end(world, RunState.SUCCESS)
         await edit(world, conf={"day": 2})
+        assert len(runs(world)) == 1, "the operator still asks Airflow for runs of this spec"
+        assert (world.condition("Complete"), world.condition("Reconciling")) == ("True", "True")
+        assert world.status.observed_generation == 1
+        await world.later(3)
         assert len(runs(world)) == 2
         await end(world, RunState.SUCCESS)
         await edit(world, conf={"day": 1})
         assert len(runs(world)) == 2
         assert (world.status.phase, world.status.dag_run_id) == (Phase.SUCCEEDED, runs(world)[0])
+
+    @pytest.mark.parametrize(
+        ("state", "number", "phase"),
+        [(RunState.SUCCESS, 1, Phase.SUCCEEDED), (RunState.FAILED, 2, Phase.QUEUED)],
+    )
+    async def test_once_per_spec_knows_the_run_of_a_spec_that_has_left_the_history(
+        self, world: World, state: RunState, number: int, phase: Phase
+    ) -> None:
+        await apply_counted(world, conf={"day": 1})
+        first = runs(world)[0]
+        await end(world, state)
+        for day in range(2, 13):
+            await edit_counted(world, conf={"day": day})
+            await end(world, RunState.SUCCESS)
+        assert first not in [entry.dag_run_id for entry in world.status.history or ()]
+        await edit_counted(world, conf={"day": 1})
+        assert world.status.dag_run_id == f"{first.removesuffix('1')}{number}"
+        assert (world.status.phase, world.status.attempts) == (phase, 13)
+
+    async def test_once_per_spec_edit_takes_over_the_newest_run_that_a_deleted_mljob_has_left(
+        self, world: World
+    ) -> None:
+        await apply_counted(world, conf={"day": 1}, retryStrategy="NewRun")
+        await end(world, RunState.FAILED)
+        await world.request_retry()
+        await world.later(10)
+        await end(world, RunState.SUCCESS)
+        await world.delete()
+        await apply_counted(world, conf={"day": 2})
+        await end(world, RunState.SUCCESS)
+        before = runs(world)
+        await edit_counted(world, conf={"day": 1})
+        assert runs(world) == before
+        assert (world.status.phase, world.status.dag_run_id) == (Phase.SUCCEEDED, before[1])
+
+    async def test_once_per_spec_count_does_not_apply_to_another_spec(self, world: World) -> None:
+        await apply_counted(world, conf={"day": 1})
+        await end(world, RunState.SUCCESS)
+        await world.request_retry()
+        await world.later(10)
+        await end(world, RunState.SUCCESS)
+        await world.delete()
+        await world.apply(runPolicy="OncePerSpec", conf={"day": 1})
+        await world.later(1)
+        await edit(world, conf={"day": 2})
+        await world.later(3)
+        assert (world.status.phase, newest(world).conf) == (Phase.QUEUED, {"day": 2})
+        assert newest(world).run_id.endswith("-1")
+
+    async def test_once_per_spec_asks_the_airflow_of_the_changed_spec_again_after_an_error(self, world: World) -> None:
+        await apply_counted(world, conf={"day": 1})
+        await end(world, RunState.SUCCESS)
+        world.airflow.down = True
+        await edit(world, conf={"day": 2})
+        assert (world.status.phase, world.status.observed_generation) == (Phase.SUCCEEDED, 1)
+        assert (world.condition("SpecApplied"), world.condition("Reconciling")) == ("False", "True")
+        world.airflow.down = False
+        await world.later(15)
+        await world.later(3)
+        assert (world.status.phase, len(runs(world))) == (Phase.QUEUED, 2)
 
     async def test_once_refuses_a_changed_spec_while_its_run_is_active(self, world: World) -> None:
         await world.apply()

@@ -76,6 +76,7 @@ async def test_once_per_spec_submits_a_changed_spec_to_the_new_airflow(world: Pl
     first = world.status.dag_run_id
     await world.edit(airflowRef={"name": "staging"})
     await world.look_everywhere()
+    await world.later(3)
     assert world.staging.only_run().run_id == world.status.dag_run_id != first
 
 

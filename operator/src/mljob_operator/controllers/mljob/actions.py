@@ -78,6 +78,14 @@ class ActionContext:
         return dag_runs_of(self.state, self._airflows)
 
     @property
+    def next_dag_runs(self) -> DagRuns:
+        """The :class:`.DagRuns` object for the Airflow of the next attempt, which may be another
+        Airflow than that of the newest attempt. For the credentials, see :attr:`dag_runs`.
+        """
+        first = self.state.inputs.first_run
+        return self._airflows.dag_runs(first.airflow, User(self.job.namespace, first.dag_id), cancelling=False)
+
+    @property
     def operators_dag_runs(self) -> DagRuns:
         """The :class:`.DagRuns` object for the attempt's Airflow, with the Airflow's own
         credentials. Requests about the cancellation DAG use these credentials, so that tenants need

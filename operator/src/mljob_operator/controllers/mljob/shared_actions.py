@@ -11,9 +11,11 @@ from dataclasses import replace
 from ...core import orphans
 from ...core.mljob import actions
 from ...core.mljob.afterwards import was_cleared
-from ...core.mljob.classification.current import first_attempt
+from ...core.mljob.identity import dag_run_id, pin
+from ...core.mljob.run_count import RunCount
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import TransientState
+from ...core.run.facts import RunFact
 from ...core.run.observed_run import ABSENCE_CONFIRMED_AFTER, ObservedRun, add_questions
 from ...core.run.run_key import RunKey
 from ...errors import AirflowError, AirflowUnreadable
@@ -79,8 +81,9 @@ class SharedActions:
         return context.with_result()
 
     async def count_runs(self, context: ActionContext, _: actions.CountRuns) -> TrackedJob:
-        """Count the runs in Airflow that earlier MLJobs with the same namespace, name and spec have
-        started. An MLJob with ``runPolicy: OncePerSpec`` takes over the newest of these runs.
+        """Count the runs of the MLJob's spec in Airflow (``runPolicy: OncePerSpec``). Earlier MLJobs
+        with the same namespace, name and spec may have started these runs, or earlier attempts that
+        are not in the history any more.
 
         The runs are numbered from 1. Each call continues the count until Airflow answers that the
         run with the next number does not exist. The count is complete after two such answers about
@@ -89,21 +92,24 @@ class SharedActions:
         Raises:
             AirflowUnreadable: The count reaches ``MAX_RUNS_OF_A_SPEC``.
         """
-        transient, now = context.transient, context.state.now
-        counted = transient.counted
-        while await self._has_run(context, counted + 1):
-            counted += 1
-            if counted >= MAX_RUNS_OF_A_SPEC:
+        inputs, now = context.state.inputs, context.state.now
+        before = inputs.run_count or RunCount(inputs.first_run)
+        runs, newest_state = before.runs, before.newest_state
+        while (run := await self._run_of_spec(context, runs + 1)) is not None:
+            runs, newest_state = runs + 1, run.state
+            if runs >= MAX_RUNS_OF_A_SPEC:
                 raise AirflowUnreadable(
-                    f"Airflow answers that it has {counted} or more runs of this spec, which can't be. Is it Airflow's api-server?"
+                    f"Airflow answers that it has {runs} or more runs of this spec, which can't be. Is it Airflow's api-server?"
                 )
-        since = transient.counted_at if counted == transient.counted and transient.counted_at is not None else now
-        newest = counted if now >= since + ABSENCE_CONFIRMED_AFTER else None
-        return context.with_result(transient=replace(transient, counted=counted, counted_at=since, newest=newest))
+        since = before.missed_at if runs == before.runs and before.missed_at is not None else now
+        complete = now >= since + ABSENCE_CONFIRMED_AFTER
+        count = RunCount(before.first, runs, newest_state, since, complete)
+        return context.with_result(transient=replace(context.transient, run_count=count))
 
-    async def _has_run(self, context: ActionContext, number: int) -> bool:
-        run = first_attempt(context.state.inputs, number)
-        return await context.dag_runs.get(run.dag_id, run.run_id) is not None
+    async def _run_of_spec(self, context: ActionContext, number: int) -> RunFact | None:
+        inputs = context.state.inputs
+        run_id = dag_run_id(inputs.prefix, inputs.job.namespace, inputs.job.name, pin(inputs.job), number)
+        return await context.next_dag_runs.get(inputs.first_run.dag_id, str(run_id))
 
     async def begin_attempt(self, context: ActionContext, action: actions.BeginAttempt) -> TrackedJob:
         """Begin an attempt in memory only. The next action ``Store`` writes the attempt into the

@@ -17,11 +17,10 @@ class AddFinalizer:
 
 @frozen
 class CountRuns:
-    """Count the runs in Airflow that earlier MLJobs of the same name have started for the same
-    spec.
+    """Count the runs of the MLJob's spec in Airflow (runPolicy OncePerSpec). Earlier MLJobs of the
+    same name may have started these runs, or earlier attempts that are not in the history any more.
 
-    The runs are numbered from 1, so the count is the number of the newest run. An MLJob with
-    runPolicy OncePerSpec takes over this newest run.
+    The runs are numbered from 1, so the count is the number of the newest run.
     """
 
 

@@ -26,12 +26,14 @@ from mljob_contract.run_id import RunId
 
 from ..frozen import frozen
 from ..run.run_key import SETTINGS_AIRFLOW
-from ..run.states import TERMINAL_PHASES
+from ..run.states import TERMINAL_PHASES, RunState
 from ..text.storable import cut
 from .identity import dag_run_id, pin
 from .outstanding import wants_retry
 from .resource.job import Job
+from .resource.spec import digest
 from .retry_request import without_how_to_retry
+from .run_count import RunCount
 
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=6)
@@ -115,16 +117,34 @@ def closed(status: MLJobStatus) -> bool:
     return bool(status.history) and (status.history or [])[-1].attempt == status.attempts
 
 
+def runs_of_spec(job: Job, digest: str, *, unused: str | None = None) -> dict[int, Phase]:
+    """Return the runs in the status that have a digest in their id: the number of each run, and the
+    phase in which its attempt ended or is. With runPolicy OncePerSpec, these are the runs of a
+    spec. ``unused`` is a run id that is not in the result, or None.
+    """
+    ran = [(entry.dag_run_id, entry.phase) for entry in job.status.history or ()]
+    if job.status.dag_run_id is not None and not closed(job.status):
+        ran.append((job.status.dag_run_id, job.status.phase or Phase.PENDING))
+    return {
+        run.attempt: phase
+        for text, phase in ran
+        if text != unused and (run := RunId.parse(text)) is not None and run.digest == digest
+    }
+
+
 def next_run(
-    job: Job, prefix: str, number: int, *, airflow: str, unused: str | None = None, newest: int = 0
+    job: Job, prefix: str, number: int, *, airflow: str, unused: str | None = None, count: RunCount | None = None
 ) -> Attempt:
     """Return an attempt that starts a new run. With runPolicy OncePerSpec, the attempt may take
     over an earlier run instead.
 
     Run ids end in a number. The number of a new run is one higher than the highest number of this
     MLJob's earlier runs. With runPolicy OncePerSpec, only the earlier runs of the current spec
-    count. If the newest of these runs succeeded, and no retry is requested, the attempt takes over
-    this run.
+    count. The attempt takes over the newest of these runs in one of these cases:
+
+    - The run succeeded, and no retry is requested.
+    - The status does not name the run, the run is in progress, and no retry is requested.
+    - The status does not name the run, and the attempt is the first attempt of the MLJob.
 
     Args:
         job: The MLJob.
@@ -133,22 +153,18 @@ def next_run(
         airflow: The name of the Airflow for the run.
         unused: A run id that is in the status, although Airflow has no such run. The new run may
             get this run id. None if there is no such run id.
-        newest: The number of the run that the first attempt takes over from a deleted MLJob of the
-            same name, or 0 if there is no such run.
+        count: The runs of the current spec that Airflow has (runPolicy OncePerSpec). Has an effect
+            only if the count is complete, and the status names no run of this spec.
     """
-    takes_over = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and not wants_retry(job)
-    ran = [(entry.dag_run_id, entry.phase) for entry in job.status.history or ()]
-    if job.status.dag_run_id is not None and not closed(job.status):
-        ran.append((job.status.dag_run_id, job.status.phase or Phase.PENDING))
-    first = dag_run_id(prefix, job.namespace, job.name, pin(job))
-    used = {
-        run.attempt: phase
-        for text, phase in ran
-        if text != unused and (run := RunId.parse(text)) is not None and run.digest == first.digest
-    }
-    last = max(used, default=0)
-    free = last if takes_over and used.get(last) is Phase.SUCCEEDED else last + 1
-    run_id = dag_run_id(prefix, job.namespace, job.name, pin(job), free if used else newest or 1)
+    may_take_over = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and not wants_retry(job)
+    last, takes_over = 0, False
+    if known := runs_of_spec(job, digest(pin(job)), unused=unused):
+        last = max(known)
+        takes_over = may_take_over and known[last] is Phase.SUCCEEDED
+    elif count is not None and count.complete and count.runs:
+        last = count.runs
+        takes_over = number == 1 or (may_take_over and count.newest_state is not RunState.FAILED)
+    run_id = dag_run_id(prefix, job.namespace, job.name, pin(job), last if takes_over else last + 1)
     return Attempt(number, job.spec.dag_id, str(run_id), job.parsed.hash, airflow)
 
 

@@ -357,8 +357,8 @@ def start_the_run(s: State) -> Action | None:
     """Decide on the next of these steps to start the run:
 
     1. Add the finalizer.
-    2. With runPolicy OncePerSpec, before the first attempt: count the runs that deleted MLJobs
-       with the same name and spec have left in Airflow.
+    2. With runPolicy OncePerSpec, before the first attempt with a spec: count the runs of this spec
+       in Airflow.
     3. Begin an attempt.
     4. Submit the run.
 
@@ -370,10 +370,14 @@ def start_the_run(s: State) -> Action | None:
     if not s.job.has_finalizer:
         return AddFinalizer()
     if not s.current.open:
-        return _count_runs(s) if start.may_have_run else BeginAttempt(start.attempt)
+        return _begin(s, start)
     if start.superseded:
         return _replace(s, start)
     return _submit(s)
+
+
+def _begin(s: State, start: Start) -> Action:
+    return _count_runs(s) if start.uncounted else BeginAttempt(start.attempt)
 
 
 def _replace(s: State, start: Start) -> Action:
@@ -382,7 +386,7 @@ def _replace(s: State, start: Start) -> Action:
     Airflow may have this run, decide to look up the run first.
     """
     unused = s.presence.absent or s.presence.unsent or s.transient.cleared_nothing
-    return BeginAttempt(start.attempt) if unused else LookUpRun()
+    return _begin(s, start) if unused else LookUpRun()
 
 
 def _submit(s: State) -> Action:
@@ -402,13 +406,12 @@ def _submit(s: State) -> Action:
 
 
 def _count_runs(s: State) -> Action:
-    """Decide to count the runs that deleted MLJobs with the same name and spec have left in
-    Airflow. This MLJob takes over the newest of these runs. If Airflow wrongly answers 404 for one
-    of the runs, the count is too low. So the operator repeats the count after
-    ``ABSENCE_CONFIRMED_AFTER``, until two successive counts are equal.
+    """Decide to count the runs of the spec in Airflow. If Airflow wrongly answers 404 for one of the
+    runs, the count is too low. So the operator repeats the count after ``ABSENCE_CONFIRMED_AFTER``,
+    until two successive counts are equal.
     """
-    counted_at = s.transient.counted_at
-    again_at = counted_at + ABSENCE_CONFIRMED_AFTER if counted_at is not None else s.now
+    count = s.inputs.run_count
+    again_at = count.missed_at + ABSENCE_CONFIRMED_AFTER if count is not None and count.missed_at is not None else s.now
     return CountRuns() if s.now >= again_at else Wait(again_at)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from ..frozen import frozen
 from ..run.halt import Halt
 from .attempts import Attempt
+from .run_count import RunCount
 
 
 @frozen
@@ -71,12 +72,8 @@ class TransientState:
         last_error: The last request that failed. None if no request has failed, if a request has
             succeeded since, or if the cause of the error may be gone.
         kept_by: The text of the last error that prevented the start of the run, or None.
-        newest: With runPolicy OncePerSpec, the number of the newest run that an earlier MLJob of
-            the same name has left in Airflow for this spec. These runs are numbered from 1. 0 if
-            there is no such run. None until the operator has counted all these runs.
-        counted: How many of the runs for ``newest`` the operator has counted so far.
-        counted_at: When Airflow first answered that the run with the number ``counted + 1`` does
-            not exist, or None.
+        run_count: With runPolicy OncePerSpec, how many runs of the next attempt's spec Airflow has.
+            None until the operator has begun to count.
         unknown_until: Until when a submission without an answer may still take effect. The
             submission may come from an earlier process. None if there is no such submission.
         left_until: Until when this process waits, because another process has begun the attempt and
@@ -110,9 +107,7 @@ class TransientState:
     attempt: Attempt | None = None
     last_error: LastError | None = None
     kept_by: str | None = None
-    newest: int | None = None
-    counted: int = 0
-    counted_at: datetime | None = None
+    run_count: RunCount | None = None
     unknown_until: datetime | None = None
     left_until: datetime | None = None
     cleared_nothing: bool = False

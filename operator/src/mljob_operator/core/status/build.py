@@ -23,7 +23,7 @@ from .context import Context
 from .disclosure import redacted_state
 from .lost_outputs import lost_outputs
 from .messages import closing, summarise
-from .mljob_conditions import conditions_of, rerun_blocker
+from .mljob_conditions import conditions_of, waits_to_rerun
 from .summary import StatusSummary
 from .task_entry import TaskEntry
 from .tasks import MAX_TASKS_BYTES, RunTasks, TaskSummary, first_failure, within_bounds
@@ -108,7 +108,7 @@ def _verdict(state: State, summary: StatusSummary) -> dict[str, Any]:
     suspended = summary.phase is Phase.SUSPENDED
     # While a finished MLJob waits to run its new spec, observedGeneration stays at the old spec. So
     # an operator that starts meanwhile sees that this MLJob needs another run.
-    unobserved = state.change is SpecChange.RENEWED and rerun_blocker(state) is not None
+    unobserved = state.change is SpecChange.RENEWED and waits_to_rerun(state)
     return {
         "observed_generation": old.observed_generation if unobserved else state.job.generation,
         "phase": summary.phase,

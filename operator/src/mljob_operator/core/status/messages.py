@@ -91,7 +91,8 @@ def _waiting(context: Context) -> StatusSummary:
             f"An earlier submission may still reach Airflow. Waiting until {earlier:%H:%M:%S} UTC before submitting a {noun} of DAG "
             f"{state.run.dag_id}.",
         )
-    return StatusSummary(Phase.PENDING, "Submitting", f"Submitting a {noun} of DAG {state.run.dag_id}.")
+    dag_id = state.start.attempt.dag_id if state.start is not None else state.run.dag_id
+    return StatusSummary(Phase.PENDING, "Submitting", f"Submitting a {noun} of DAG {dag_id}.")
 
 
 def _backoff(context: Context) -> StatusSummary | None:

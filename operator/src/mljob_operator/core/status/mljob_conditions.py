@@ -21,6 +21,7 @@ _REFUSED = (
     "dagId, conf, confFrom, airflowRef, backfill or logicalDate changed after the run was submitted, and runPolicy is Once: the change has no effect. "
     "Create an MLJob with another name to run the new spec, or set runPolicy to OnChange."
 )
+_COUNTING = "Looking in Airflow for earlier runs of this spec."
 _UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec to have it applied."
 
 
@@ -49,6 +50,12 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
             DesiredCondition("Reconciling", not blocker.stalls, blocker.reason, blocker.message),
             DesiredCondition("Stalled", blocker.stalls, blocker.reason, blocker.message),
         ]
+    if _counts_runs(state):
+        return [
+            *conditions,
+            DesiredCondition("Reconciling", True, "Submitting", _COUNTING),
+            DesiredCondition("Stalled", False, "Submitting", ""),
+        ]
     stuck = summary.phase is Phase.PENDING and _needs_a_change(state)
     suspended = summary.phase is Phase.SUSPENDED and state.job.spec.suspend
     reconciling = not (summary.phase in TERMINAL_PHASES or stuck or suspended)
@@ -63,10 +70,28 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
 def rerun_blocker(state: State) -> Blocker | None:
     """Return why a finished MLJob can't run again now, although its changed spec or a requested
     retry demands another run. Return None if nothing demands another run, if nothing blocks the
-    run, or if it is too early for the run (:attr:`.Start.due`).
+    run, or if it is too early for the run (:attr:`.Start.due`). A failed request is returned as a
+    Blocker.
     """
-    start = state.start
-    return start.blocker if start is not None and start.rerun and start.due else None
+    start, last_error = state.start, state.transient.last_error
+    if start is None or not start.rerun:
+        return None
+    if start.blocker is not None:
+        return start.blocker if start.due else None
+    if start.uncounted and last_error is not None:
+        return Blocker(last_error.reason, last_error.message, last_error.stalls)
+    return None
+
+
+def waits_to_rerun(state: State) -> bool:
+    """Return whether a finished MLJob is about to run again, and can't run again at once: something
+    blocks the run (:func:`rerun_blocker`), or the operator still counts the runs of the spec.
+    """
+    return rerun_blocker(state) is not None or _counts_runs(state)
+
+
+def _counts_runs(state: State) -> bool:
+    return state.start is not None and state.start.rerun and state.start.uncounted
 
 
 def _verdict(summary: StatusSummary) -> list[DesiredCondition]:

@@ -83,15 +83,8 @@ class CurrentAttempt:
         return self.attempt.number if self.attempt is not None else 1
 
 
-def first_attempt(inputs: Inputs, newest: int = 0) -> Attempt:
-    """Return the MLJob's first attempt. If ``newest`` is 0, the attempt gets a new run. Otherwise,
-    the attempt takes over a run of a deleted MLJob with the same name, and ``newest`` is the number
-    at the end of this run's id.
-    """
-    return attempts.next_run(inputs.job, inputs.prefix, 1, airflow=inputs.target, newest=newest)
-
-
 def _run(inputs: Inputs, attempt: Attempt | None) -> RunKey:
     if attempt is not None:
         return RunKey(attempt.airflow, attempt.dag_id, attempt.run_id)
-    return RunKey(inputs.target, inputs.job.spec.dag_id, first_attempt(inputs, inputs.transient.newest or 0).run_id)
+    first = attempts.next_run(inputs.job, inputs.prefix, 1, airflow=inputs.target, count=inputs.run_count)
+    return RunKey(first.airflow, first.dag_id, first.run_id)

@@ -9,7 +9,10 @@ from datetime import datetime, timedelta
 from ...airflow_instance.catalog import AirflowCatalog
 from ...frozen import frozen
 from ...run.observed_run import ObservedRun
+from ...run.run_key import RunKey
+from ..identity import dag_run_id, pin
 from ..resource.job import Job
+from ..run_count import RunCount
 from ..transient_state import TransientState
 from ..upstream import Upstream
 
@@ -56,3 +59,17 @@ class Inputs:
         """The name of the Airflow for the next run."""
         reference = self.job.spec.airflow_ref
         return reference.name if reference is not None else self.catalog.default
+
+    @property
+    def first_run(self) -> RunKey:
+        """The key of the first run of the MLJob's current spec. Airflow may have this run or not."""
+        run_id = dag_run_id(self.prefix, self.job.namespace, self.job.name, pin(self.job))
+        return RunKey(self.target, self.job.spec.dag_id, str(run_id))
+
+    @property
+    def run_count(self) -> RunCount | None:
+        """How many runs of the MLJob's current spec the Airflow for the next run has (runPolicy
+        OncePerSpec). None until the operator has begun to count these runs.
+        """
+        count = self.transient.run_count
+        return count if count is not None and count.first == self.first_run else None

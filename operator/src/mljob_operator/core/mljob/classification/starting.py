@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from mljob_contract.mljob import MLJobStatus, Phase, RetryStrategy, RunPolicy
+from mljob_contract.run_id import RunId
 
 from ...airflow_instance.catalog import NO_AIRFLOW, Blocker, find_blocker, invalid_spec
 from ...frozen import frozen
@@ -40,8 +41,9 @@ class Start:
             the run of the attempt in the status is not submitted yet.
         rerun: Whether the MLJob has finished, and its spec or a requested retry asks for another
             run.
-        may_have_run: Whether Airflow must still be asked for runs of this spec that an earlier
-            MLJob of the same name has started (runPolicy OncePerSpec).
+        uncounted: Whether Airflow must still be asked how many runs of the spec it has, because
+            the status names no run of the spec (runPolicy OncePerSpec). Until then, the run id of
+            ``attempt`` is not final.
         needed: The MLJobs whose outputs the conf of the run takes.
     """
 
@@ -51,7 +53,7 @@ class Start:
     blocker: Blocker | None
     superseded: bool
     rerun: bool
-    may_have_run: bool
+    uncounted: bool
     needed: Dependencies
 
     @classmethod
@@ -81,7 +83,6 @@ class Start:
         if announced is None and takes_outputs and not _takes_over(inputs, current, attempt):
             attempt = replace(attempt, upstreams=needed.runs)
         at = _start_at(inputs, current, change)
-        once_per_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and capabilities(job).has_chosen_id
         return cls(
             attempt=attempt,
             at=at,
@@ -89,7 +90,7 @@ class Start:
             blocker=_blocker(inputs, attempt, needed),
             superseded=superseded,
             rerun=rerun,
-            may_have_run=once_per_spec and current.attempt is None and inputs.transient.newest is None,
+            uncounted=announced is None and _is_uncounted(inputs, current, attempt),
             needed=needed,
         )
 
@@ -152,7 +153,7 @@ def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bo
         return False
     status = inputs.job.status
     ran = {entry.dag_run_id for entry in status.history or ()} | ({status.dag_run_id} if current.finished else set())
-    return attempt.run_id in ran or (current.attempt is None and bool(inputs.transient.newest))
+    return attempt.run_id in ran or (inputs.run_count is not None and inputs.run_count.includes(attempt.run_id))
 
 
 def _has_other_outputs(current: CurrentAttempt, needed: Dependencies, *, lost: bool) -> bool:
@@ -170,6 +171,17 @@ def _has_other_outputs(current: CurrentAttempt, needed: Dependencies, *, lost: b
     if not current.open or attempt is None or not (attempt.upstreams or lost) or not needed.runs:
         return False
     return attempt.upstreams != needed.runs
+
+
+def _is_uncounted(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bool:
+    job, count = inputs.job, inputs.run_count
+    if job.spec.run_policy is not RunPolicy.ONCE_PER_SPEC or not capabilities(job).has_chosen_id:
+        return False
+    first, run = RunId.parse(inputs.first_run.run_id), RunId.parse(attempt.run_id)
+    if first is None or run is None or first.digest != run.digest:
+        return False  # the attempt goes on with a run that began under another runPolicy
+    known = attempts.runs_of_spec(job, first.digest, unused=_unused(current))
+    return not known and not (count is not None and count.complete)
 
 
 def _start_at(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> datetime | None:
@@ -200,8 +212,7 @@ def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -
         # The status announces the attempt, and its run was not submitted. Another attempt replaces
         # it, because the spec or the default Airflow has changed, or because there is nothing to
         # clear.
-        unused = None if current.by_clearing else last.run_id
-        attempt = _run_of_its_own(inputs, last, change, last.number, unused)
+        attempt = _run_of_its_own(inputs, last, change, last.number, _unused(current))
         before = (status.history or [])[-1:]
         taken_over = [entry.dag_run_id for entry in before] == [attempt.run_id]
         # The spec is the same as that of an earlier run that succeeded, and the attempt takes over
@@ -211,6 +222,13 @@ def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -
     if _is_to_be_cleared(inputs, change):
         return attempts.same_run(last, last.number + 1)
     return _run_of_its_own(inputs, last, change, last.number + 1)
+
+
+def _unused(current: CurrentAttempt) -> str | None:
+    """Return the run id of an attempt that another attempt replaces before its run was submitted, or
+    None.
+    """
+    return current.attempt.run_id if current.open and not current.by_clearing and current.attempt else None
 
 
 def _is_to_be_cleared(inputs: Inputs, change: SpecChange) -> bool:
@@ -226,8 +244,9 @@ def _is_to_be_cleared(inputs: Inputs, change: SpecChange) -> bool:
 def _run_of_its_own(
     inputs: Inputs, last: Attempt | None, change: SpecChange, number: int, unused: str | None = None
 ) -> Attempt:
-    newest = inputs.transient.newest or 0 if last is None else 0
-    attempt = attempts.next_run(inputs.job, inputs.prefix, number, airflow=inputs.target, unused=unused, newest=newest)
+    attempt = attempts.next_run(
+        inputs.job, inputs.prefix, number, airflow=inputs.target, unused=unused, count=inputs.run_count
+    )
     if last is None or change is not SpecChange.REFUSED:
         return attempt
     return replace(
