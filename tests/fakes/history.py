@@ -35,7 +35,7 @@ class FakeTopics:
         messages.append(Message((topic, 0), len(messages), key, value, stamp))
 
     async def open(
-        self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None
+        self, topic: str, key: bytes, since: datetime, positions: Mapping[int, int] | None = None
     ) -> FakeRunHistory:
         if self.down:
             raise KafkaUnavailable("Kafka can't be read")
@@ -43,9 +43,9 @@ class FakeTopics:
         first = next(
             (message.offset for message in messages if message.timestamp_ms >= since.timestamp() * 1000), len(messages)
         )
-        continues = after is not None and 0 in after
-        begin = max(self.deleted, after[0] if after is not None and continues else first)
-        incomplete = after is not None and after[0] < self.deleted if continues else 0 < self.deleted == begin
+        continues = positions is not None and 0 in positions
+        begin = max(self.deleted, positions[0] if positions is not None and continues else first)
+        incomplete = positions is not None and positions[0] < self.deleted if continues else 0 < self.deleted == begin
         self.begun_at.append(begin)
         self.open_readers += 1
         return FakeRunHistory(self, messages, key, begin, incomplete=incomplete)

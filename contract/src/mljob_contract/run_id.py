@@ -31,7 +31,7 @@ _PATTERN = re.compile(
     r"\.(?P<namespace>[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)"
     r"\.(?P<name>[a-z0-9]([a-z0-9.-]{0,138}[a-z0-9])?)"
     rf"\.(?P<digest>[a-z2-7]{{{DIGEST_LENGTH}}})"
-    r"-(?P<attempt>[1-9][0-9]{0,5})"
+    r"-(?P<number>[1-9][0-9]{0,5})"
 )
 
 
@@ -46,7 +46,7 @@ class RunId:
         name: The name of the MLJob, which may contain dots.
         digest: Ten characters of base32: a hash of the MLJob's uid, or with runPolicy OncePerSpec a
             hash of the MLJob's namespace, name and spec (``mljob_operator.core.mljob.identity``).
-        attempt: The number of the run, from 1. Runs with the same digest have different numbers. An
+        number: The number of the run, from 1. Runs with the same digest have different numbers. An
             attempt that repeats only the failed tasks has no new run, and so no new number.
     """
 
@@ -54,10 +54,10 @@ class RunId:
     namespace: str
     name: str
     digest: str
-    attempt: int
+    number: int
 
     def __str__(self) -> str:
-        return f"{self.prefix}.{self.namespace}.{self.name}.{self.digest}-{self.attempt}"
+        return f"{self.prefix}.{self.namespace}.{self.name}.{self.digest}-{self.number}"
 
     @classmethod
     def parse(cls, text: str) -> RunId | None:
@@ -66,4 +66,4 @@ class RunId:
         """
         if len(text) > MAX_LENGTH or not (match := _PATTERN.fullmatch(text)):
             return None
-        return cls(match["prefix"], match["namespace"], match["name"], match["digest"], int(match["attempt"]))
+        return cls(match["prefix"], match["namespace"], match["name"], match["digest"], int(match["number"]))

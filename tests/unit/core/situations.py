@@ -440,7 +440,7 @@ def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
 def run_number(run_id: str) -> int:
     run = RunId.parse(run_id)
     assert run is not None, run_id
-    return run.attempt
+    return run.number
 
 
 # The run

@@ -18,11 +18,11 @@ names = st.lists(label, min_size=1, max_size=4).map(".".join)
 
 @given(label.filter(lambda text: len(text) <= 16), label, names, st.uuids(), st.integers(1, 999_999))
 def test_an_id_is_read_back_into_what_it_was_made_of(
-    prefix: str, namespace: str, name: str, uid: uuid.UUID, attempt: int
+    prefix: str, namespace: str, name: str, uid: uuid.UUID, number: int
 ) -> None:
-    run_id = dag_run_id(prefix, namespace, name, str(uid), attempt)
+    run_id = dag_run_id(prefix, namespace, name, str(uid), number)
     assert RunId.parse(str(run_id)) == run_id
-    assert (run_id.namespace, run_id.name, run_id.attempt) == (namespace, name, attempt)
+    assert (run_id.namespace, run_id.name, run_id.number) == (namespace, name, number)
 
 
 def test_the_longest_id_fits_into_airflow_with_its_cancellation() -> None:

@@ -107,7 +107,7 @@ class TestSuspicion:
     def test_an_mljob_that_follows_the_run_clears_it_for_another_minute(self) -> None:
         suspects = Suspects(orphaned={RUNS[0]})
         suspects.update(RUNS[:1], ago(120))
-        suspects.clear(RUNS[0], ago(50))
+        suspects.mark_followed(RUNS[0], ago(50))
         assert suspects.orphaned == set()
         assert suspects.update(RUNS[:1], NOW) == []
         assert suspects.update(RUNS[:1], later(10)) == RUNS[:1]

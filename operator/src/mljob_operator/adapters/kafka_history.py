@@ -80,7 +80,7 @@ class KafkaHistory:
         """The number of readers that are open now."""
 
     async def open(
-        self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None
+        self, topic: str, key: bytes, since: datetime, positions: Mapping[int, int] | None = None
     ) -> KafkaRunHistory:
         """Return a new reader of the messages that have the key ``key``.
 
@@ -88,8 +88,8 @@ class KafkaHistory:
             topic: The topic.
             key: The key of the messages.
             since: The first message to read has this timestamp or a later one.
-            after: The offset of the first message to read, by partition. Overrides ``since`` for
-                these partitions.
+            positions: The offset of the first message to read, by partition. Overrides ``since``
+                for these partitions.
 
         Raises:
             TooManyReaders: The maximum number of readers was open for ``TIMEOUT`` seconds.
@@ -106,7 +106,7 @@ class KafkaHistory:
         self.open_readers += 1
         history = KafkaRunHistory(self._config, topic, key, self._threads, self._ended)
         try:
-            await history.open(since, after, any_partition=self._any_partition)
+            await history.open(since, positions, any_partition=self._any_partition)
         except BaseException:
             history.close()
             raise
@@ -157,13 +157,13 @@ class KafkaRunHistory:
         self.incomplete = False
         """Whether Kafka may have deleted events of the run that this reader should read."""
 
-    async def open(self, since: datetime, after: Mapping[int, int] | None, *, any_partition: bool) -> None:
+    async def open(self, since: datetime, positions: Mapping[int, int] | None, *, any_partition: bool) -> None:
         """Make the consumer, and find the first message to read in each partition that is read.
 
         Args:
             since: The first message to read has this timestamp or a later one.
-            after: The offset of the first message to read, by partition. Overrides ``since`` for
-                these partitions.
+            positions: The offset of the first message to read, by partition. Overrides ``since``
+                for these partitions.
             any_partition: If True, all partitions are read. If False, only the partition is read
                 that :func:`partition_of` returns for the key.
 
@@ -171,7 +171,7 @@ class KafkaRunHistory:
             KafkaUnavailable: The brokers don't answer or refuse the topic, the topic has more than
                 ``MAX_PARTITIONS`` partitions, or :meth:`close` was called.
         """
-        await self._call(self._open, since, after, any_partition)
+        await self._call(self._open, since, positions, any_partition)
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
         """Wait at most half a second for messages, and return a :class:`.HistoryBatch`. If messages
@@ -204,7 +204,7 @@ class KafkaRunHistory:
             except KafkaException as error:
                 raise self._unavailable(error.args[0]) from error
 
-    def _open(self, since: datetime, after: Mapping[int, int] | None, any_partition: bool) -> None:
+    def _open(self, since: datetime, positions: Mapping[int, int] | None, any_partition: bool) -> None:
         consumer = self._consumer = Consumer({**self._config, "error_cb": self._on_error})
         count = self._partitions(consumer)
         if not 0 < count <= MAX_PARTITIONS:
@@ -212,7 +212,7 @@ class KafkaRunHistory:
                 f"Topic {self._topic} has {count} partitions, and at most {MAX_PARTITIONS} are read."
             )
         numbers = range(count) if any_partition else [partition_of(self._key, count)]
-        begin = [self._begin(consumer, number, since, after) for number in numbers]
+        begin = [self._begin(consumer, number, since, positions) for number in numbers]
         self._positions = {at.partition: at.offset for at in begin}
         self._behind = set(self._positions)
         consumer.assign(begin)
@@ -233,15 +233,15 @@ class KafkaRunHistory:
         return len(found.partitions)
 
     def _begin(
-        self, consumer: Consumer, number: int, since: datetime, after: Mapping[int, int] | None
+        self, consumer: Consumer, number: int, since: datetime, positions: Mapping[int, int] | None
     ) -> TopicPartition:
         """Return the position of the first message to read in a partition. Also set ``incomplete``
         if Kafka may have deleted earlier messages of the run.
         """
         low, high = consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=TIMEOUT)
-        if after is not None and number in after:
-            self.incomplete = self.incomplete or after[number] < low
-            return TopicPartition(self._topic, number, min(max(after[number], low), high))
+        if positions is not None and number in positions:
+            self.incomplete = self.incomplete or positions[number] < low
+            return TopicPartition(self._topic, number, min(max(positions[number], low), high))
         asked = TopicPartition(self._topic, number, int(since.timestamp() * 1000))
         (found,) = consumer.offsets_for_times([asked], timeout=TIMEOUT)
         if found.error is not None:

@@ -135,7 +135,7 @@ class Orphans:
         job = await self._jobs.find(key)
         if job is None or not orphans.follows(job, run):
             return True
-        self._suspects[run.airflow].clear(run, at)
+        self._suspects[run.airflow].mark_followed(run, at)
         return False
 
     async def _report(self, run: RunKey, key: Key) -> None:

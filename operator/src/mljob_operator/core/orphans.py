@@ -143,8 +143,8 @@ class Suspects:
         self.cancelled_at |= dict.fromkeys(found, at)
         return found
 
-    def clear(self, run: RunKey, at: datetime) -> None:
-        """Clear a run for now, because an MLJob follows the run: remove the run from
+    def mark_followed(self, run: RunKey, at: datetime) -> None:
+        """Record that an MLJob follows a run at the time ``at``: remove the run from
         :attr:`orphaned`, and set its time in :attr:`since` to ``at``. The run stays in
         :attr:`since` until :meth:`update` removes the run.
         """

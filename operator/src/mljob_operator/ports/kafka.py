@@ -129,15 +129,18 @@ class RunHistory(Protocol):
 class History(Protocol):
     """Opens readers of the events of single runs."""
 
-    async def open(self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None) -> RunHistory:
+    async def open(
+        self, topic: str, key: bytes, since: datetime, positions: Mapping[int, int] | None = None
+    ) -> RunHistory:
         """Return a new :class:`RunHistory`, which reads the messages that have the key ``key``.
 
         Args:
             topic: The topic.
             key: The key of the messages.
             since: The first message to read has this timestamp or a later one.
-            after: Where an earlier reader stopped (:attr:`HistoryBatch.positions`): the offset of
-                the first message to read, by partition. For these partitions, ``since`` is ignored.
+            positions: Where an earlier reader stopped (:attr:`HistoryBatch.positions`): the offset
+                of the first message to read, by partition. For these partitions, ``since`` is
+                ignored.
 
         Raises:
             TooManyReaders: As many readers are open as the settings allow, and no reader was closed

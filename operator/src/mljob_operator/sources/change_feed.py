@@ -373,7 +373,7 @@ class ChangeFeedReader:
         # After a start, the feed has the tasks of thousands of runs. The next steps of these MLJobs
         # read the tasks, so these MLJobs need no look-up.
         lister = self._controller.lister
-        unread = [key for key in followed.unread if not lister.has_answer(key)]
+        unread = [key for key in followed.unread if not lister.has_pending_reconciliation(key)]
         async for key in in_turns(sorted(submitted.intersection([*unlisted, *unread]))):
             state = lister.state(key, self._airflow)
             if state is not None and now - (state.job.status.submit_time or now) > OVERLAP:

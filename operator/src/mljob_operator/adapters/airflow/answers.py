@@ -183,7 +183,7 @@ class Reply:
             return json.loads(self.body)
         except (ValueError, RecursionError):
             raise AirflowUnreadable(
-                f"{self.answered}, which is not whole JSON. Is it Airflow's api-server, or does a proxy cut its answers short?",
+                f"{self.summary}, which is not whole JSON. Is it Airflow's api-server, or does a proxy cut its answers short?",
                 outcome_unknown=True,
             ) from None
 
@@ -197,7 +197,7 @@ class Reply:
             # The outcome is unknown: a proxy may have passed the request to Airflow and then
             # answered with a page of its own.
             raise AirflowUnavailable(
-                f"{self.answered} and not with JSON. Is it Airflow's api-server? A proxy or a login page in front of it answers like this.",
+                f"{self.summary} and not with JSON. Is it Airflow's api-server? A proxy or a login page in front of it answers like this.",
                 outcome_unknown=True,
             )
 
@@ -234,17 +234,17 @@ class Reply:
                 )
             case 404 if detail is not None:
                 return AirflowUnreadable(
-                    f"{self.answered}, which is not how Airflow says that what was asked for is not there. Does a proxy answer instead of Airflow, "
+                    f"{self.summary}, which is not how Airflow says that what was asked for is not there. Does a proxy answer instead of Airflow, "
                     "or is it the URL of another service?",
                     outcome_unknown=True,
                 )
         return AirflowUnavailable(
-            f"{self.answered}, which Airflow does not. Is it Airflow's api-server? A proxy or another service in front of it answers like this.",
+            f"{self.summary}, which Airflow does not. Is it Airflow's api-server? A proxy or another service in front of it answers like this.",
             outcome_unknown=True,
         )
 
     @property
-    def answered(self) -> str:
+    def summary(self) -> str:
         """The beginning of an error message: the request's URL, the status and a quote of the
         answer.
         """

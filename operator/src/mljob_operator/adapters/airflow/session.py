@@ -415,7 +415,7 @@ class Session:
             Exception: The other exceptions of :meth:`.Reply.result`.
         """
         if reply.status == 404:
-            raise without_api(reply.answered)
+            raise without_api(reply.summary)
         try:
             return self._result(reply)
         except Answer as answer:

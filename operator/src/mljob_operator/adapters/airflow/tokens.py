@@ -213,7 +213,7 @@ class ProviderToken(_RenewedToken):
             row = Row(reply.json(), self._url)
             kind, token = row.text_or_none("token_type"), row.text("access_token", MAX_TOKEN)
         except AirflowUnavailable:
-            raise AirflowUnreadable(f"{reply.answered}, in which there is no token. {_HINT}") from None
+            raise AirflowUnreadable(f"{reply.summary}, in which there is no token. {_HINT}") from None
         if kind is not None and kind.lower() != "bearer":
             raise AirflowUnreadable(
                 f"{self._issuer} gave a token of type {cut(kind, MAX_ERROR)!r}, not a bearer token."
@@ -247,7 +247,7 @@ class ProviderToken(_RenewedToken):
             return AirflowUnauthorized(
                 f"{self._issuer} refused client {self._client.client_id!r}: {error.replace(secret, '***')}. Check {self._source}, the scopes and the audience."
             )
-        return AirflowUnavailable(f"{reply.answered}, and gave no token. {_HINT}", retry_after=reply.retry_after)
+        return AirflowUnavailable(f"{reply.summary}, and gave no token. {_HINT}", retry_after=reply.retry_after)
 
 
 def _lifetime(row: Row) -> float:

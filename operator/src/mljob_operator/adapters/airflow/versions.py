@@ -60,15 +60,15 @@ def warn_if_untested(number: Version, version: str, url: str) -> None:
         )
 
 
-def without_api(answered: str) -> AirflowUnavailable:
+def without_api(summary: str) -> AirflowUnavailable:
     """Return the error for a server that answers 404 to a request that every Airflow 3 accepts.
 
     Args:
-        answered: The beginning of the error's message: :attr:`.Reply.answered`, which names the URL
+        summary: The beginning of the error's message: :attr:`.Reply.summary`, which names the URL
             and quotes the answer.
     """
     return AirflowUnavailable(
-        f"{answered}: it is Airflow 2, or not the URL of an api-server, or a proxy answers instead of Airflow. {_TESTED}."
+        f"{summary}: it is Airflow 2, or not the URL of an api-server, or a proxy answers instead of Airflow. {_TESTED}."
     )
 
 

@@ -199,11 +199,11 @@ class AirflowInstanceController:
             delay = await self._guarded_reconcile(registered)
             if self._registry.find(registered.instance.name) is not registered:
                 return
-            registered.asked_at = asyncio.get_running_loop().time()
+            registered.reconciled_at = asyncio.get_running_loop().time()
             try:
                 async with asyncio.timeout(delay):
                     await registered.probe_requested.wait()
-                await asyncio.sleep(registered.asked_at + PROBE_AT_MOST_EVERY - asyncio.get_running_loop().time())
+                await asyncio.sleep(registered.reconciled_at + PROBE_AT_MOST_EVERY - asyncio.get_running_loop().time())
             except TimeoutError:
                 pass
 

@@ -85,7 +85,7 @@ class RegisteredInstance:
         failures: The number of reconciliations in a row that have failed. A reconciliation also
             counts as failed if the Airflow is not ready, or if the AirflowInstance is being
             deleted.
-        asked_at: When the last reconciliation ended, in seconds of the event loop's clock. 0 if
+        reconciled_at: When the last reconciliation ended, in seconds of the event loop's clock. 0 if
             no reconciliation has ended.
         probe_requested: Set when an early probe is needed.
         task: The asyncio task that reconciles the AirflowInstance. None before the start.
@@ -99,7 +99,7 @@ class RegisteredInstance:
     probe_result: ProbeResult | None = None
     accepted: str | None = None
     failures: int = 0
-    asked_at: float = 0.0
+    reconciled_at: float = 0.0
     probe_requested: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 

@@ -344,7 +344,7 @@ class MLJobController:
 
     def _drop(self, key: Key) -> None:
         if (worker := self.workers.get(key)) is not None and worker.tracked is not None:
-            self._past.leave(worker.tracked)
+            self._past.add(worker.tracked)
         self._classifier.forget(key)
         self._confs.forget(key)
         self._conf_sources.follow(key, ())

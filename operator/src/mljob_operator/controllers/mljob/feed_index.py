@@ -73,7 +73,7 @@ class _Entry:
 
 
 @dataclass(slots=True)
-class DagRunsOfJobs:
+class JobsOfDag:
     """The MLJobs that have a run of one DAG, and whose workers must know whether the DAG schedules
     tasks. The reader of the change feed checks the DAG, and tells the workers.
 
@@ -118,7 +118,7 @@ class FollowedRuns:
     missed: set[Key] = field(default_factory=set)
     hot: set[Key] = field(default_factory=set)
     events: dict[Key, datetime] = field(default_factory=dict)
-    dags: dict[str, DagRunsOfJobs] = field(default_factory=dict)
+    dags: dict[str, JobsOfDag] = field(default_factory=dict)
 
     def is_hot(self, now: datetime) -> bool:
         """Return whether at least one of these statements is true:
@@ -161,7 +161,7 @@ class FollowedRuns:
         if entry.hot:
             self.hot.add(key)
         if entry.needs_halt_check:
-            dag = self.dags.setdefault(run.dag_id, DagRunsOfJobs())
+            dag = self.dags.setdefault(run.dag_id, JobsOfDag())
             dag.by_halt[entry.halt].add(key)
             if not entry.still:
                 dag.moving.add(key)

@@ -46,9 +46,9 @@ class MLJobLister:
             return None
         return next((state for _, state in self._workers.of_each(partial(self._unfinished, airflow), [key])), None)
 
-    def has_answer(self, key: Key) -> bool:
-        """Return whether a caller need not request the MLJob's run from Airflow now. The result is
-        True if at least one of these statements is true:
+    def has_pending_reconciliation(self, key: Key) -> bool:
+        """Return whether a caller need not request the MLJob's run from Airflow now, because at
+        least one of these statements is true:
 
         - An answer of Airflow about a run of the MLJob waits for the MLJob's next reconciliation.
         - The MLJob is being reconciled.

@@ -31,7 +31,7 @@ class PastJobs:
         self._versions: dict[Key, int] = {}
         self._queued_at: dict[RunKey, datetime | None] = {}
 
-    def leave(self, tracked: TrackedJob) -> None:
+    def add(self, tracked: TrackedJob) -> None:
         """Remember that the version ``tracked.job`` of an MLJob, and all earlier versions, need no
         worker. If the MLJob's run has ended, also call :meth:`note_checked` for the run.
         """
@@ -45,7 +45,7 @@ class PastJobs:
 
     def has(self, job: Job) -> bool:
         """Return whether this version or a later version of the MLJob is remembered
-        (:meth:`leave`). If so, ``job`` needs no worker.
+        (:meth:`add`). If so, ``job`` needs no worker.
         """
         return int(job.resource_version) <= self._versions.get(job.key, -1)
 

@@ -126,7 +126,7 @@ def runs_of_spec(job: Job, digest: str, *, unused: str | None = None) -> dict[in
     if job.status.dag_run_id is not None and not closed(job.status):
         ran.append((job.status.dag_run_id, job.status.phase or Phase.PENDING))
     return {
-        run.attempt: phase
+        run.number: phase
         for text, phase in ran
         if text != unused and (run := RunId.parse(text)) is not None and run.digest == digest
     }

@@ -43,4 +43,4 @@ class RunCount:
     def includes(self, run_id: str) -> bool:
         """Return whether a run is among the runs that the operator has found."""
         run = RunId.parse(run_id)
-        return run is not None and run.attempt <= self.runs and str(replace(run, attempt=1)) == self.first.run_id
+        return run is not None and run.number <= self.runs and str(replace(run, number=1)) == self.first.run_id

@@ -21,7 +21,7 @@ class StoredStatus:
     Args:
         value: The status as JSON. A value that is not a mapping counts as an empty status.
         earlier: An earlier version of the status, or None. The earlier version saves time, because
-            unchanged values need not be parsed again (:meth:`read_later`).
+            unchanged values need not be parsed again (:meth:`parse_later_version`).
     """
 
     __slots__ = ("_content", "_fields", "_packed", "is_invalid")
@@ -65,7 +65,7 @@ class StoredStatus:
             self._packed = packed(self.content)
         self._content = self._fields = None
 
-    def read_later(self, later: Mapping[str, Any]) -> MLJobStatus | None:
+    def parse_later_version(self, later: Mapping[str, Any]) -> MLJobStatus | None:
         """Return the parsed fields of ``later``, a later version of the status. Only changed fields
         are parsed.
 
@@ -96,7 +96,7 @@ def _reuse_unchanged(later: object, earlier: Sequence[Any], models: Sequence[Any
 
 
 def _read(content: Mapping[str, Any], earlier: StoredStatus | None) -> tuple[MLJobStatus, tuple[str, ...]]:
-    fields = earlier.read_later(content) if earlier is not None else None
+    fields = earlier.parse_later_version(content) if earlier is not None else None
     return (fields, ()) if fields is not None else _fitting(content)
 
 
