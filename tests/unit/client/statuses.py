@@ -38,7 +38,7 @@ def refused(**fields: Any) -> Status:
     """The status after a run has succeeded and a change of the spec was refused."""
     why = {"reason": "RunPolicyOnce", "message": "conf changed after the run was submitted.", "observedGeneration": 2}
     conditions = [
-        condition("Complete", "True"),
+        condition("Complete", "True", observedGeneration=1),
         condition("SpecApplied", "False", **why),
         condition("Reconciling", "False"),
         condition("Stalled", "True", **why),

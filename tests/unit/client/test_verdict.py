@@ -15,7 +15,7 @@ AGAIN = [condition("Complete", "True"), condition("Reconciling", "True"), condit
 SUSPENDED = [condition("Suspended", "True"), condition("Reconciling", "False"), condition("Stalled", "False")]
 
 WAITS_FOR_A_CHANGE = [
-    condition("Complete", "True", observedGeneration=2),
+    condition("Complete", "True", observedGeneration=1),
     condition("Reconciling", "False", observedGeneration=2),
     condition("Stalled", "True", observedGeneration=2),
 ]

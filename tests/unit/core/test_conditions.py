@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -391,6 +392,48 @@ def test_a_finished_mljob_that_waits_to_run_its_new_spec_has_not_observed_it() -
     waits = reported(changed, status=before, catalog=catalog(not_ready={"": "No answer."}))
     assert waits["observedGeneration"] == 1
     assert reported(refused, status=before)["observedGeneration"] == 2
+
+
+@pytest.mark.parametrize(
+    ("situation", "generation"),
+    [
+        pytest.param(given(job(generation=3), run=succeeded(listed=True)), 3, id="of the current spec"),
+        pytest.param(
+            given(job(generation=3), status=under_way(ran=OTHER), run=succeeded(listed=True)),
+            2,
+            id="after a change that runPolicy Once refuses",
+        ),
+        pytest.param(
+            given(job(generation=3, conf="none"), run=succeeded(listed=True)), 2, id="after a change that can't be read"
+        ),
+        pytest.param(
+            given(
+                job(run_policy="OnChange", generation=3),
+                status=finished(ran=OTHER),
+                catalog=catalog(not_ready={"": "No answer."}),
+            ),
+            2,
+            id="before a change that waits for Airflow",
+        ),
+        pytest.param(
+            given(job(run_policy="OncePerSpec", generation=3), status=finished(ran=OTHER)),
+            2,
+            id="before a change whose runs are counted",
+        ),
+    ],
+)
+def test_complete_is_of_the_spec_that_has_run(situation: Given, generation: int) -> None:
+    first = reported(situation)
+    edited = replace(situation.job, generation=situation.job.generation + 1)
+    second = reported(replace(situation, job=edited, status=first))
+    assert _complete(first) == generation
+    assert _complete(second) == (generation if generation < situation.job.generation else edited.generation)
+
+
+def _complete(status: dict[str, Any]) -> int:
+    (found,) = [each["observedGeneration"] for each in status["conditions"] if each["type"] == "Complete"]
+    assert isinstance(found, int)
+    return found
 
 
 def _times(status: dict[str, Any]) -> dict[str, str]:

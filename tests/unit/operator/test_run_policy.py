@@ -18,6 +18,11 @@ async def apply_counted(world: World, **spec: Any) -> None:
     await world.later(3)
 
 
+def generation_of(world: World, condition: str) -> int | None:
+    (found,) = [one.observed_generation for one in world.status.conditions or () if one.type == condition]
+    return found
+
+
 async def edit_counted(world: World, **spec: Any) -> None:
     await edit(world, **spec)
     await world.later(3)
@@ -31,10 +36,11 @@ class TestRunPolicy:
         assert world.status.phase is Phase.SUCCEEDED
         assert world.condition("SpecApplied") == "False"
         assert (world.condition("Complete"), world.condition("Stalled")) == ("True", "True")
-        assert world.status.observed_generation == 2
+        assert (world.status.observed_generation, generation_of(world, "Complete")) == (2, 1)
         assert len(runs(world)) == 1
         await edit(world, conf={})
         assert (world.condition("SpecApplied"), world.condition("Stalled")) == (None, "False")
+        assert generation_of(world, "Complete") == 3
 
     async def test_once_retry_runs_the_spec_of_the_first_attempt(self, world: World) -> None:
         await world.apply(conf={"epochs": 1}, backoffLimit=1, retryStrategy="NewRun")

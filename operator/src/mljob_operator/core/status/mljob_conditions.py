@@ -31,7 +31,8 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
 
     The other conditions are only sometimes in the result:
 
-    - Complete is True if the MLJob has succeeded.
+    - Complete is True if the MLJob has succeeded. If the spec has changed and the changed spec has
+      not run, Complete describes the earlier spec.
     - Failed is True if the MLJob has failed or was cancelled.
     - Suspended is True if the MLJob is suspended. Otherwise, Suspended is False if the MLJob was
       suspended before, or if the operator is pausing or resuming the MLJob's backfill.
@@ -40,7 +41,12 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
     - UnknownParams is True if the conf has keys that are not params of the DAG.
     """
     unapplied = _unapplied(state)
-    conditions = [*_verdict(summary), *_suspended(state, summary), *unapplied, *_unknown_params(state)]
+    conditions = [
+        *_verdict(state, summary, is_unapplied=bool(unapplied)),
+        *_suspended(state, summary),
+        *unapplied,
+        *_unknown_params(state),
+    ]
     if (blocker := rerun_blocker(state)) is not None:
         blocker = replace(blocker, message=cut(blocker.message, MAX_MESSAGE, MAX_MESSAGE_BYTES))
         if state.change is SpecChange.RENEWED:
@@ -94,9 +100,10 @@ def _counts_runs(state: State) -> bool:
     return state.start is not None and state.start.rerun and state.start.uncounted
 
 
-def _verdict(summary: StatusSummary) -> list[DesiredCondition]:
+def _verdict(state: State, summary: StatusSummary, *, is_unapplied: bool) -> list[DesiredCondition]:
     if summary.phase is Phase.SUCCEEDED:
-        return [DesiredCondition("Complete", True, summary.reason, summary.message)]
+        of_earlier_spec = is_unapplied or state.change is not SpecChange.NONE
+        return [DesiredCondition("Complete", True, summary.reason, summary.message, of_earlier_spec)]
     if summary.phase in (Phase.FAILED, Phase.CANCELLED):
         return [DesiredCondition("Failed", True, summary.reason, summary.message)]
     return []
