@@ -51,6 +51,8 @@ class FakeRuns:
     forgotten: tuple[str, ...] = ()
     """The ids of tasks whose state stays the same when the run is set to failed."""
     teardown_ends: bool = True
+    restarts: bool = False
+    """Whether a task instance that was set to failed is queued again at once."""
     order: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     complaint: str = "is not in the DAG"
@@ -81,7 +83,7 @@ class FakeRuns:
                 continue
             failed += 1
             self.order.append(instance.task_id)
-            self.states[instance.task_id, instance.map_index] = "failed"
+            self.states[instance.task_id, instance.map_index] = "queued" if self.restarts else "failed"
             downstream = self._downstream(instance.task_id)
             for (task_id, index), state in self.states.items():
                 if task_id in downstream and state in {"failed", "upstream_failed"}:
@@ -242,6 +244,16 @@ def test_a_run_whose_tasks_go_on_after_its_end_is_not_over() -> None:
         "gone is not in the DAG",
         "15 s after the run was set failed, the run is failed, and gone is queued",
     ]
+
+
+def test_failing_tasks_that_go_on_after_the_end_of_the_run_takes_no_extra_time() -> None:
+    # The scheduler starts each task instance again, so no round ends the wait.
+    runs = FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}, forgotten=("fit",), restarts=True)
+    runs.seconds_per_task = 1.0
+    summary = cancel(runs)
+    assert summary.outcome is CancellationOutcome.NOT_OVER
+    assert summary.errors == ["15 s after the run was set failed, the run is failed, and fit is queued"]
+    assert 35 <= summary.seconds < 37, "20 s before the run was set to failed, and 15 s after it"
 
 
 TEARDOWN = "all_done_setup_success"

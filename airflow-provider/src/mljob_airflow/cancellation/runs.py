@@ -307,24 +307,33 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
 
 
 def _fail_unfinished(
-    runs: Runs, summary: Summary, ranks: Mapping[str, int], timing: Timing, *, keep: Collection[str]
+    runs: Runs,
+    summary: Summary,
+    ranks: Mapping[str, int],
+    timing: Timing,
+    *,
+    keep: Collection[str],
+    until: float | None = None,
 ) -> None:
     """Set unfinished task instances to failed, except those of the tasks whose ids are in ``keep``.
     Repeat this until one of these conditions is true:
 
     - All of these task instances have ended.
-    - :attr:`Timing.fail` seconds have passed.
+    - :attr:`Timing.fail` seconds have passed, or the time is ``until`` (:attr:`Timing.clock`).
     - In one round, Airflow has set none of these task instances to failed.
     """
     target = summary.target
-    deadline = timing.clock() + timing.fail
+    began = timing.clock()
+    deadline = began + timing.fail if until is None else min(began + timing.fail, until)
     while unfinished := _unfinished(runs, target, keep):
         summary.rounds += 1
         refusals = 0
         for batch in batches(unfinished, ranks):
             if timing.clock() >= deadline:
                 log.info(
-                    "%s: after %.0f s some task instances are unfinished; they end with the run.", target, timing.fail
+                    "%s: after %.0f s some task instances are unfinished; they end with the run.",
+                    target,
+                    timing.clock() - began,
                 )
                 return
             result = runs.fail_task_instances(target.dag_id, target.dag_run_id, batch)
@@ -398,6 +407,6 @@ def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: s
                 + (f", and {left}" if left else "")
             )
         if unfinished:
-            _fail_unfinished(runs, summary, ranks, timing, keep=frozenset())
+            _fail_unfinished(runs, summary, ranks, timing, keep=frozenset(), until=deadline)
             _fail_run(runs, target, reason)
         timing.sleep(timing.poll)
