@@ -254,13 +254,17 @@ def test_proxy_that_cannot_be_used_is_told_with_its_context(proxy: str) -> None:
         transport.request("GET", PATH, tries=1)
 
 
+@pytest.mark.parametrize("code", [200, 503])
 def test_answer_that_never_ends_is_given_up(
-    cluster: MLJobCluster, transport: Transport, monkeypatch: pytest.MonkeyPatch
+    code: int, cluster: MLJobCluster, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mljob.sync.answers.ANSWER_SECONDS", -1.0)
+    cluster.interfere = lambda _: Answer(code, b"{}")
 
-    with pytest.raises(errors.Unavailable, match="has not ended its answer"):
-        transport.request("GET", PATH, tries=1)
+    with pytest.raises(errors.Unavailable, match=rf"{PATH}: the API server has not ended its answer.+network"):
+        transport.request("GET", PATH)
+
+    assert len(cluster.asked) == 1, "the next answer would be as slow"
 
 
 def test_both_halves_send_the_same_requests(cluster: MLJobCluster, config: ClusterConfig) -> None:

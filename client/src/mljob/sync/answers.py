@@ -42,7 +42,7 @@ def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
     Raises:
         Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.
     """
-    content = _read_some(response, MAX_ERROR_BYTES)
+    content = _read_some(response, MAX_ERROR_BYTES, asked)
     try:
         body = parse_json(content)
     except ValueError:
@@ -50,9 +50,13 @@ def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
     return from_status(response.status_code, body, asked=asked, retry_after=retry_after_of(response.headers))
 
 
-def _read_some(response: httpx2.Response, limit: int) -> bytes:
+def _read_some(response: httpx2.Response, limit: int, asked: str) -> bytes:
     """Return an answer, cut to ``limit`` + 1 bytes. If the result has more than ``limit`` bytes,
     the answer is too large.
+
+    Raises:
+        Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`. The error names the
+            request ``asked``.
     """
     content = bytearray()
     ends_at = monotonic() + ANSWER_SECONDS
@@ -62,7 +66,10 @@ def _read_some(response: httpx2.Response, limit: int) -> bytes:
             if len(content) > limit:
                 break
             if monotonic() > ends_at:
-                raise Unavailable(f"The API server has not ended its answer within {ANSWER_SECONDS:g} seconds.")
+                raise Unavailable(
+                    f"{asked}: the API server has not ended its answer within {ANSWER_SECONDS:g} seconds. Check the "
+                    "network and the proxy."
+                )
     return bytes(content[: limit + 1])
 
 
@@ -74,7 +81,7 @@ def object_of(response: httpx2.Response, path: str) -> dict[str, Any]:
         BadAnswer: The answer is not a JSON object.
         Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.
     """
-    content = _read_some(response, MAX_ANSWER_BYTES)
+    content = _read_some(response, MAX_ANSWER_BYTES, path)
     if len(content) > MAX_ANSWER_BYTES:
         raise TooLarge(
             f"{path}: the answer has more than {MAX_ANSWER_BYTES} bytes. Ask for less, for example by a selector."

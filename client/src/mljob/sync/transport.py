@@ -3,7 +3,9 @@
 
 After a temporary failure, a request is sent again if the API server can't have acted on the
 request, or if sending the request twice has the same effect as sending it once. Requests for
-streams are not sent again.
+streams are not sent again. A request is also not sent again if its answer arrives, but too slowly
+(:data:`.answers.ANSWER_SECONDS`). The next answer would be as slow, and the caller would wait for
+minutes without knowing why.
 """
 
 from __future__ import annotations
@@ -92,8 +94,9 @@ class Transport:
                 ``time.monotonic()``, or None. After this time, no further attempt begins.
 
         Raises:
-            ApiError: The API server refused the request, did not answer, or sent an answer that is
-                too large or not a JSON object (``BadAnswer``).
+            ApiError: The API server refused the request, did not answer, sent its answer too slowly
+                (``Unavailable``), or sent an answer that is too large or not a JSON object
+                (``BadAnswer``).
             ConfigError: The person's credentials can't be used.
         """
         may_repeat = method == "GET" if repeatable is None else repeatable
