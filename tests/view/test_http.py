@@ -239,6 +239,11 @@ def test_log_is_streamed_with_line_numbers_and_goes_on_from_the_last(http: httpx
     rest = "\n".join(events_of(http, f"{FAILED}/log?task=score&last=9+1/score/-1/1/9"))
     assert 'id=\\"L10\\"' in rest
     assert 'id=\\"L9\\"' not in rest
+    assert "event: restart" not in whole + rest
+
+    again = "\n".join(events_of(http, f"{FAILED}/log?task=score&last=9+"))
+    assert again.startswith("event: restart")
+    assert 'id=\\"L1\\"' in again
 
 
 # --- Actions ---

@@ -54,12 +54,15 @@ class LogPlace:
         self._position = LogPosition.parse(after) if after else None
         self._notice = ""
         self._was_told = False
+        self._has_lines = False
         self._was_open = False
         self._opened_at: float | None = None
         self._failures = 0
         self._failing_since: float | None = None
         self.goes_on = False
-        """Whether mljob-api has ended the answer although the log continues."""
+        """Whether mljob-api has ended the answer although the log continues, and another request can
+        continue without repeating lines.
+        """
 
     def params(self) -> dict[str, str]:
         """Return the query parameters of the next request."""
@@ -86,6 +89,9 @@ class LogPlace:
 
         - The log is followed, and the line contains only a position.
         - The log is followed, and the line says that the log continues after the end of the answer.
+          But return this line too if lines of the log were returned, and the position after these
+          lines is not known. Another answer would repeat them, so :attr:`goes_on` stays False, and
+          the line is the last one.
         - The line is a message of mljob-api, and repeats the message directly before it.
 
         Raises:
@@ -97,10 +103,11 @@ class LogPlace:
         text = line.decode(errors="replace").rstrip("\r")
         if not text.startswith(LOG_NOTICE):
             self._notice = ""
+            self._has_lines = True
             if self._position is not None:
                 self._position = self._position._replace(line=self._position.line + 1)
             return self._told(text)
-        if self._follow and text == LOG_GOES_ON:
+        if self._follow and text == LOG_GOES_ON and not (self._has_lines and self._position is None):
             self.goes_on = True
             return None
         if self._follow and text.startswith(LOG_POSITION):

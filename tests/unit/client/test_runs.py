@@ -105,6 +105,23 @@ def test_log_that_mljob_api_follows_no_longer_goes_on(cluster: MLJobCluster, job
     assert list(job.logs(follow=True)) == ["one", "two"]
 
 
+def test_log_without_positions_that_mljob_api_follows_no_longer_ends_with_a_notice(
+    cluster: MLJobCluster, job: Job
+) -> None:
+    cluster.runs[f"{KEY}/log"] = in_turn(Answer(200, f"one\n{LOG_GOES_ON}\n".encode()), Answer(200, b"one\ntwo\n"))
+
+    assert list(job.logs(follow=True)) == ["one", LOG_GOES_ON]
+
+
+def test_log_that_has_not_begun_goes_on_without_a_position(cluster: MLJobCluster, job: Job) -> None:
+    told = f"{LOG_NOTICE}Airflow can't read the log."
+    cluster.runs[f"{KEY}/log"] = in_turn(
+        Answer(200, f"{told}\n{LOG_GOES_ON}\n".encode()), Answer(200, f"{told}\n{at(0)}one\n".encode())
+    )
+
+    assert list(job.logs(follow=True)) == [told, "one"]
+
+
 def test_followed_log_survives_a_restart_of_the_api_server(cluster: MLJobCluster, job: Job) -> None:
     away = [Answer(503, b"")] * 12
     cluster.runs[f"{KEY}/log"] = in_turn(

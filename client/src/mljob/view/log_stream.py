@@ -45,11 +45,12 @@ class LastLine(NamedTuple):
 
 
 async def log_events(
-    lines: AsyncGenerator[LogLine, None], renderer: Renderer, last: int
+    lines: AsyncGenerator[LogLine, None], renderer: Renderer, last: int, *, restarts: bool = False
 ) -> AsyncGenerator[bytes, None]:
     """Yield the server-sent events of a log:
 
-    - ``state``: the first event. Its data is a sentence.
+    - ``restart``: the first event if ``restarts`` is True. The browser removes all lines.
+    - ``state``: the next event. Its data is a sentence.
     - ``lines``: the HTML of one or more lines. :meth:`LastLine.parse` reads the id of the event.
     - ``done``: the last event. Its data is a sentence, which says that the log has ended, or why
       the log can't be read.
@@ -60,8 +61,12 @@ async def log_events(
         lines: The lines of the log that the browser has not received.
         renderer: Renders a line.
         last: The number of the last line that the browser has received, or 0.
+        restarts: Whether the browser has received lines, and ``lines`` begins at the first line of
+            the log again, because the position after the last line is not known.
     """
-    yield event("state", "Following the log.")
+    if restarts:
+        yield event("restart", None)
+    yield event("state", "Following the log." if not restarts else "Following the log, again from its first line.")
     style, number = AnsiStyle(), last
     reader = _Batches(lines)
     try:

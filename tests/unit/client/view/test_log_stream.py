@@ -59,6 +59,14 @@ async def test_browser_goes_on_after_the_last_line_that_it_has() -> None:
     assert LastLine.parse("123 1/fit/-1/1/3") == (123, "1/fit/-1/1/3")
 
 
+async def test_browser_removes_the_lines_of_a_log_that_begins_again() -> None:
+    events = [event async for event in log_events(long_lines(1), Renderer(), 0, restarts=True)]
+
+    assert events[0] == b"event: restart\ndata: null\n\n"
+    assert b"again from its first line" in events[1]
+    assert b'id=\\"L1\\"' in events[2]
+
+
 @pytest.mark.parametrize("text", ["", "123", "x 1/fit/-1/1/3", "123 ../../x", "1" * 400 + " 1/fit/-1/1/3", "12 "])
 def test_what_is_no_id_begins_at_the_first_line(text: str) -> None:
     assert LastLine.parse(text) == (0, "")

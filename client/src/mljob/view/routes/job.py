@@ -62,10 +62,12 @@ class JobRoutes:
         return self._site.changes(person, request, lambda reads: self._open(request, person, reads))
 
     async def _log(self, request: Request, person: Person, reads: Reads) -> Response:
-        last = LastLine.parse(last_of(request))
+        received = last_of(request)
+        last = LastLine.parse(received)
         job = await (await self._open(request, person, reads)).job()
         lines = _lines(person, job, View.from_query(request.query_params), follow=True, after=last.after)
-        return self._site.stream(person, log_events(lines, self._site.renderer, last.number))
+        restarts = bool(received) and not last.after
+        return self._site.stream(person, log_events(lines, self._site.renderer, last.number, restarts=restarts))
 
     async def _log_text(self, request: Request, person: Person, reads: Reads) -> Response:
         job = await (await self._open(request, person, reads)).job()
