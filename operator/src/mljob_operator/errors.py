@@ -129,6 +129,21 @@ def after_effect() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def before_effect() -> Iterator[None]:
+    """A context manager for a request before an operation takes effect, for example to read a run
+    that may have to be cleared.
+
+    Raises:
+        AirflowError: The error of the request, with ``outcome_unknown`` set to False.
+    """
+    try:
+        yield
+    except AirflowError as error:
+        error.outcome_unknown = False
+        raise
+
+
 class AirflowUnauthorized(AirflowError):
     """The credentials are wrong, or can't be used."""
 

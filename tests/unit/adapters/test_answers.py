@@ -32,6 +32,7 @@ from mljob_operator.errors import (
     AirflowUnreadable,
     DagNotFound,
     DagRefused,
+    LogicalDateTaken,
     NothingToClear,
     ValidationFailed,
 )
@@ -53,6 +54,8 @@ from tests.scripted_airflow import (
     Told,
     page,
     refused,
+    run_row,
+    said,
 )
 
 from .conftest import SOON, Connect
@@ -131,7 +134,9 @@ class Case:
         absent: The outcome of the operation after this 404.
         otherwise: The outcomes that differ from the general rule in :func:`expected`, by name of
             the answer.
-        checks_outcome_unknown: Whether the test also checks the error's ``outcome_unknown``.
+        first: The answer to the first of the operation's requests with this name. None if the
+            operation has only one such request.
+        has_taken_effect: Whether the operation may have taken effect before this request.
     """
 
     operation: str
@@ -141,7 +146,13 @@ class Case:
     detail: str = ""
     absent: Outcome = AirflowError
     otherwise: Mapping[str, Outcome] = field(default_factory=dict)
-    checks_outcome_unknown: bool = False
+    first: Says | None = None
+    has_taken_effect: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the case, for the id of its tests."""
+        return f"{self.operation}-{self.request}{'-again' if self.first else ''}"
 
 
 def equals(wanted: Any) -> Outcome:
@@ -185,26 +196,17 @@ async def read_log(airflow: Airflow) -> list[str] | None:
 CASES = [
     Case("submit", "version", submit, otherwise=ANY_404),
     Case("submit", "login", submit, otherwise={**AS_A_LOGIN, **ANY_404}),
-    Case("submit", "trigger", submit, detail=NO_DAG, absent=DagNotFound, checks_outcome_unknown=True),
-    Case(
-        "submit", "get run", submit, given=THERE, detail=NO_RUN, absent=AirflowUnavailable, checks_outcome_unknown=True
-    ),
+    Case("submit", "trigger", submit, detail=NO_DAG, absent=DagNotFound),
+    Case("submit", "get run", submit, given=THERE, detail=NO_RUN, absent=AirflowUnavailable, has_taken_effect=True),
     Case(
         "submit",
-        "list import errors",
-        submit,
-        given=NOT_HERE,
-        otherwise=dict.fromkeys(EVERY, DagNotFound),
-        checks_outcome_unknown=False,
+        "list runs of a date",
+        lambda a: a.submit(DAG, RUN, {}, "", DAY),
+        given={**THERE, "get run": refused(404, NO_RUN)},
+        has_taken_effect=True,
     ),
-    Case(
-        "submit",
-        "get dag",
-        submit,
-        given=NOT_HERE,
-        otherwise=dict.fromkeys(EVERY, DagNotFound),
-        checks_outcome_unknown=False,
-    ),
+    Case("submit", "list import errors", submit, given=NOT_HERE, otherwise=dict.fromkeys(EVERY, DagNotFound)),
+    Case("submit", "get dag", submit, given=NOT_HERE, otherwise=dict.fromkeys(EVERY, DagNotFound)),
     Case("params", "get dag details", lambda a: a.params(DAG), detail=NO_DAG, absent=equals({})),
     Case("conf", "get run", lambda a: a.conf(DAG, RUN), detail=NO_RUN, absent=ValidationFailed),
     Case(
@@ -220,7 +222,15 @@ CASES = [
         lambda a: a.clear_failed(DAG, RUN, since=None),
         detail=NO_RUN,
         absent=AirflowError,
-        checks_outcome_unknown=True,
+    ),
+    Case(
+        "clear_failed",
+        "get run",
+        lambda a: a.clear_failed(DAG, RUN, since=None),
+        detail=NO_RUN,
+        absent=equals(None),
+        first=said(200, **run_row()),
+        has_taken_effect=True,
     ),
     Case("get", "get run", lambda a: a.get(DAG, RUN), detail=NO_RUN, absent=equals(None)),
     Case("tasks", "list tasks of a run", lambda a: a.tasks(DAG, RUN), detail=NO_RUN[4:], absent=equals([])),
@@ -318,7 +328,14 @@ CASES = [
         given=NONE_YET,
         detail=f"Could not find dag {BACKFILL_DAG}",
         absent=DagNotFound,
-        checks_outcome_unknown=True,
+    ),
+    Case(
+        "backfills.create",
+        "list backfills",
+        lambda a: a.backfills.create(BACKFILL_DAG, MARKER, ORDER),
+        given={"create backfill": refused(409, "There is another running backfill")},
+        first=page("backfills"),
+        has_taken_effect=True,
     ),
     Case("backfills.find", "list backfills", lambda a: a.backfills.find(BACKFILL_DAG, RUN)),
     Case("backfills.list_runs", "list runs of a backfill", lambda a: a.backfills.list_runs(MADE)),
@@ -333,6 +350,10 @@ CASES = [
     ),
     Case("backfills.changed", "list changed runs of backfills", lambda a: a.backfills.changed(DAY)),
 ]
+CHANGES = {request.name for request in REQUESTS if request.method != "GET"} - {"login"}
+"""The requests that change something in Airflow."""
+CHANGING = {case.operation for case in CASES if case.request in CHANGES}
+"""The operations that change something in Airflow, whose errors say whether the outcome is unknown."""
 
 
 def expected(case: Case, name: str) -> Outcome:
@@ -388,7 +409,7 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", [*ANSWERS, THE_THING])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.operation}-{case.request}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_answer_has_the_expected_outcome(
     case: Case,
     name: str,
@@ -398,7 +419,8 @@ async def test_answer_has_the_expected_outcome(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answer = ANSWERS.get(name) or refused(404, case.detail or NO_RUN)
-    shared.told = {**case.given, case.request: answer}
+    answers = iter([case.first] if case.first else [])
+    shared.told = {**case.given, case.request: lambda _: next(answers, answer)}
     shared.asked.clear()
     if answer is HANGS:
         wait_shortly(case.request, monkeypatch)
@@ -417,8 +439,9 @@ async def test_answer_has_the_expected_outcome(
     if isinstance(found, AirflowUnavailable):
         assert found.retry_after == (7 if "Retry-After" in name else 0)
         assert case.otherwise or name == THE_THING or shared.url in str(found), "it says whose answer it was"
-    if case.checks_outcome_unknown:
-        assert found.outcome_unknown is (case.given is THERE or name not in CERTAIN), found
+    if case.operation in CHANGING:
+        may_change = case.request in CHANGES and name not in CERTAIN
+        assert found.outcome_unknown is (case.has_taken_effect or may_change), found
 
 
 async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAirflow, connect: Connect) -> None:
@@ -426,7 +449,7 @@ async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAir
     for case in CASES:
         server.told = dict(case.given)
         found = await outcome(case.ask, airflow)
-        allowed = DagNotFound if case.given is NOT_HERE else NothingToClear if case.operation == "clear_failed" else ()
+        allowed = (NothingToClear, LogicalDateTaken) if case.given is not NOT_HERE else DagNotFound
         assert not isinstance(found, Exception) or isinstance(found, allowed), (case.operation, found)
     assert set(server.asked) == {request.name for request in REQUESTS}
 

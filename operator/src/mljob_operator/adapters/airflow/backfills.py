@@ -21,7 +21,7 @@ from mljob_contract.run_id import RunId
 
 from ...core.run.backfill import Backfill, BackfillRequest, BackfillRun
 from ...core.text.sentences import sentence
-from ...errors import TRIED_AGAIN, AirflowError, BackfillActive, ValidationFailed
+from ...errors import TRIED_AGAIN, AirflowError, BackfillActive, ValidationFailed, after_effect, before_effect
 from ...ports import BackfillRunChange
 from . import absence
 from .answers import Answer
@@ -158,7 +158,9 @@ class AirflowBackfills:
 
     def _create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
         self._session.assert_backfills()
-        if (existing := self._find(dag_id, marker.run_id, marker.attempt)) is not None:
+        with before_effect():
+            existing = self._find(dag_id, marker.run_id, marker.attempt)
+        if existing is not None:
             return existing
         body = BackfillPostBody(
             dag_id=dag_id,
@@ -200,7 +202,8 @@ class AirflowBackfills:
             BackfillActive: The backfill in progress has another marker, or ended after Airflow's
                 refusal.
         """
-        active = next((row for row in self._rows(dag_id) if row.time_or_none("completed_at") is None), None)
+        with after_effect():  # the backfill in progress may be from an earlier request of this MLJob
+            active = next((row for row in self._rows(dag_id) if row.time_or_none("completed_at") is None), None)
         if active is None:
             raise BackfillActive(f"DAG {dag_id!r} had another backfill a moment ago. Trying again.")
         found = _backfill(active)

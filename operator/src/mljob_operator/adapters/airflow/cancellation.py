@@ -25,6 +25,7 @@ from ...errors import (
     DagRefused,
     SubmissionRefused,
     ValidationFailed,
+    before_effect,
 )
 from . import absence
 from .answers import Absent, Answer
@@ -76,14 +77,16 @@ class RunCanceller:
         """
         cancel_dag_id = self._dag_id
         try:
-            dag = self._session.ask(
-                self._dags.get_dag_without_preload_content,
-                cancel_dag_id,
-                absent=absence.GET_DAG.with_ids(dag_id=cancel_dag_id),
-            )
+            with before_effect():
+                dag = self._session.ask(
+                    self._dags.get_dag_without_preload_content,
+                    cancel_dag_id,
+                    absent=absence.GET_DAG.with_ids(dag_id=cancel_dag_id),
+                )
+                is_paused = dag.flag("is_paused")
         except Absent as absent:
             raise DagRefused(f"the cancellation DAG {cancel_dag_id} is not in Airflow") from absent
-        if dag.flag("is_paused"):
+        if is_paused:
             raise DagRefused(f"the cancellation DAG {cancel_dag_id} is paused")
         conf = {"dag_id": dag_id, "dag_run_id": run_id, "reason": reason}
         try:
@@ -112,7 +115,8 @@ class RunCanceller:
         A run that does not exist causes no error.
         """
         deadline = time.monotonic() + ONE_BY_ONE_SECONDS
-        groups = self._unfinished(dag_id, run_id)
+        with before_effect():
+            groups = self._unfinished(dag_id, run_id)
         for keys in (group[start : start + PAGE] for group in groups for start in range(0, len(group), PAGE)):
             if time.monotonic() > deadline:
                 break
@@ -142,7 +146,8 @@ class RunCanceller:
         """If the cancellation DAG's run for ``run_id`` is still queued, set this queued run to
         failed. Call this method when the run ``run_id`` has ended and needs no cancellation.
         """
-        cancellation = self._runs.get(self._dag_id, cancel_run_id(run_id))
+        with before_effect():
+            cancellation = self._runs.get(self._dag_id, cancel_run_id(run_id))
         if cancellation is not None and cancellation.state is RunState.QUEUED:
             self._fail(self._dag_id, cancel_run_id(run_id))
 

@@ -25,6 +25,7 @@ from ...errors import (
     NothingToClear,
     ValidationFailed,
     after_effect,
+    before_effect,
 )
 from . import absence
 from .answers import Absent, Answer
@@ -80,9 +81,10 @@ class RunRequests:
             if answer.status == 409:
                 with after_effect():
                     adopted = self.get(dag_id, run_id)
-                if adopted is not None:
-                    return adopted
-                if logical_date is not None and (other := self._of_date(dag_id, logical_date)) is not None:
+                    if adopted is not None:
+                        return adopted
+                    other = self._of_date(dag_id, logical_date) if logical_date is not None else None
+                if logical_date is not None and other is not None:
                     raise LogicalDateTaken(
                         f"DAG {dag_id!r} has run {other} of logical date {logical_date.isoformat()} already, and Airflow allows one run of a date. Delete that "
                         "run in Airflow, or create an MLJob with another spec.logicalDate. The operator tries again every few minutes."
@@ -152,7 +154,8 @@ class RunRequests:
         Raises:
             NothingToClear: The run has no failed task.
         """
-        before = self.get(dag_id, run_id)
+        with before_effect():
+            before = self.get(dag_id, run_id)
         if before is None:
             return None
         again = since is not None and before.queued_at is not None and before.queued_at >= since
