@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -42,8 +42,8 @@ class Result:
         longest_gap: The longest gap that overlaps the rolling update or the second after the
             update. A gap is the time from a status change of any MLJob until the next status change
             of any MLJob.
-        usual_gap: The longest gap that began before the rolling update and ended at least 2 seconds
-            after the benchmark began to create MLJobs.
+        usual_gap: The longest gap that ended before the rolling update, and began at least 2 seconds
+            after the benchmark began to create MLJobs. No gap counts in both figures.
         latencies: For each run, the time from its end in Airflow until a watch of MLJobs receives
             the end of the run's MLJob.
         twice: The number of submissions that Airflow answered with 409, because the run existed
@@ -104,7 +104,7 @@ def measure(bench: BenchStack, rate: float = RATE, seconds: float = SECONDS) -> 
     result = Result(
         len(names),
         _longest_gap(found, update_began, update_ended + 1),
-        _longest_gap(found, began + 2, update_began),
+        _usual_gap(found, began + 2, update_began),
         _latencies(bench, found, names),
         (bench.airflow.requests() - before)[f"{SUBMISSION} 409"],
     )
@@ -152,10 +152,17 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def _longest_gap(found: Sequence[Observation], begin: float, end: float) -> float:
-    times = [one.at for one in found if one.phase is not None]
-    return max(
-        (after - before for before, after in pairwise(sorted(times)) if after >= begin and before <= end), default=0.0
-    )
+    """Return the longest gap that overlaps the time from ``begin`` to ``end``."""
+    return max((after - before for before, after in _gaps(found) if after >= begin and before <= end), default=0.0)
+
+
+def _usual_gap(found: Sequence[Observation], begin: float, end: float) -> float:
+    """Return the longest gap that began at ``begin`` or later, and ended before ``end``."""
+    return max((after - before for before, after in _gaps(found) if before >= begin and after < end), default=0.0)
+
+
+def _gaps(found: Sequence[Observation]) -> Iterable[tuple[float, float]]:
+    return pairwise(sorted(one.at for one in found if one.phase is not None))
 
 
 def _latencies(bench: BenchStack, found: Sequence[Observation], names: Sequence[str]) -> list[float]:

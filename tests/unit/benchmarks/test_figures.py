@@ -8,6 +8,8 @@ from benchmarks.api_requests import kinds
 from benchmarks.growth import as_json
 from benchmarks.live import Result, exponent
 from benchmarks.rates import throughput
+from benchmarks.upgrade import _longest_gap, _usual_gap
+from benchmarks.watcher import Observation
 
 METRICS = """\
 # HELP apiserver_request_total [STABLE] Counter of apiserver requests.
@@ -30,6 +32,15 @@ def test_requests_are_counted_by_what_the_operator_writes() -> None:
 @pytest.mark.parametrize(("power", "expected"), [(0, 0), (1, 1), (2, 2)])
 def test_exponent_is_the_power_of_the_growth(power: int, expected: float) -> None:
     assert exponent({size: 3.0 * size**power for size in (100, 1000, 10_000)}) == pytest.approx(expected)
+
+
+def test_gap_that_spans_the_start_of_an_update_counts_once() -> None:
+    times = [0.0, 1.5, 2.5, 2.6, 2.8, 4.0, 4.1, 9.0]
+    found = [Observation("a", "b", at, -1, None, "Running") for at in times]
+
+    assert _usual_gap(found, begin=2, end=3) == pytest.approx(0.2), "from 2.6 to 2.8"
+    assert _longest_gap(found, begin=3, end=4) == pytest.approx(1.2), "from 2.8 to 4.0"
+    assert _longest_gap(found, begin=3, end=5) == pytest.approx(4.9), "from 4.1 to 9.0"
 
 
 def test_throughput_is_that_of_the_middle_and_ignores_a_late_end() -> None:
