@@ -6,12 +6,11 @@ import json
 import re
 from typing import Any
 
+from ..hidden_characters import HIDDEN
 from ..resource import API_VERSION, MLJob
 from .options import Format
 
-_HIDDEN = re.compile(
-    r"[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
-)
+_HIDDEN = re.compile(f"[{HIDDEN}]")
 """Characters that JSON allows in texts, and that a terminal obeys or hides."""
 
 

@@ -17,14 +17,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from mljob_contract.times import Time
 
+from ...hidden_characters import HIDDEN
+
 MAX_TEXT = 2_000
 """The maximum number of characters of a sentence on a page."""
 MAX_VALUE = 8_000
 """The maximum number of characters of any text on a page, such as an output."""
 
-_UNSAFE = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-"""Control characters other than tab and line break, invisible characters, characters that turn the
-direction of writing (Unicode Technical Report 36), and halves of surrogate pairs. The text is the
+_UNSAFE = rf"\x00-\x08\x0b-\x1f{HIDDEN}"
+"""Control characters other than tab and line feed, and the other hidden characters. The text is the
 inside of a set in a regular expression.
 """
 _UNSAFE_CHARACTER = re.compile(f"[{_UNSAFE}]")
