@@ -15,8 +15,8 @@ from mljob_operator.api.server import STOP_SECONDS
 from mljob_operator.api.settings import ApiSettings
 from mljob_operator.settings import Settings
 from tests.chart.conftest import Render
+from tests.chart.environment_values import EVERYTHING, WITH_TOKEN
 from tests.chart.rendering import IMAGE, NAMESPACE, RESTRICTED_CONTAINER, RESTRICTED_POD, Rendered, merged
-from tests.chart.test_environment import EVERYTHING, WITH_TOKEN
 from tests.chart.test_openshift import OPENSHIFT
 from tests.chart.test_refusals import PEM
 

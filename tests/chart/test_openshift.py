@@ -6,8 +6,8 @@ import pytest
 
 from tests import libyaml
 from tests.chart.conftest import Render
+from tests.chart.environment_values import EVERYTHING
 from tests.chart.rendering import CHART, Rendered
-from tests.chart.test_environment import EVERYTHING
 
 OPENSHIFT = libyaml.load((CHART / "values-openshift.yaml").read_text())
 ASSIGNED = {"runAsUser", "runAsGroup", "fsGroup", "supplementalGroups", "seLinuxOptions"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests import libyaml
+from tests.chart.environment_values import EVERYTHING
 from tests.chart.rendering import CHART, merged
-from tests.chart.test_environment import EVERYTHING
 from tests.chart.test_openshift import OPENSHIFT
 
 IPV6: dict[str, Any] = libyaml.load((CHART / "values-ipv6.yaml").read_text())
