@@ -9,6 +9,9 @@ from typing import Any
 
 from kubernetes import client, config
 
+MLJOBS = "mljobs.mljob.dev"
+INSTANCES = "airflowinstances.mljob.dev"
+
 
 class CommandError(Exception): ...
 

@@ -9,8 +9,8 @@ import pytest
 
 from devstack import binaries
 from tests.chart import rendering
-from tests.chart.cluster import Cluster
-from tests.chart.rendering import Rendered
+from tests.chart.cluster import INSTANCES, MLJOBS, Cluster
+from tests.chart.rendering import CRDS, Rendered
 
 if TYPE_CHECKING:
     from devstack.stack import Stack
@@ -52,3 +52,10 @@ def refusal(helm: Path) -> Callable[[Mapping[str, Any]], str]:
 @pytest.fixture(scope="session")
 def cluster(stack: Stack, helm: Path) -> Cluster:
     return Cluster(stack.kubeconfig, binaries.locate("kubectl")["kubectl"], helm)
+
+
+@pytest.fixture(scope="module")
+def crds(cluster: Cluster) -> None:
+    if not cluster.exists("crd", MLJOBS):
+        cluster.kubectl("apply", "--server-side", f"--filename={CRDS}")
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{MLJOBS}", f"crd/{INSTANCES}", "--timeout=30s")

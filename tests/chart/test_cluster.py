@@ -1,13 +1,9 @@
-"""The chart on a real API server: admission, RBAC, upgrades, and removal."""
+"""The chart on a real API server: admission, RBAC, and mljob-api."""
 
 from __future__ import annotations
 
 import json
-import re
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests import libyaml
-from tests.chart.cluster import Cluster, CommandError, unique
+from tests.chart.cluster import INSTANCES, MLJOBS, Cluster, CommandError, unique
 from tests.chart.conftest import Render
-from tests.chart.rendering import CHART, CRD, CRDS, INSTANCE_CRD, MINIMAL, merged
+from tests.chart.releases import Release, install, make_namespace
+from tests.chart.rendering import CHART, merged
 from tests.chart.value_sets import VALUE_SETS
 from tests.live.eventually import eventually
 
@@ -26,8 +23,6 @@ RESTRICTED = {
     "pod-security.kubernetes.io/warn": "restricted",
 }
 CRD_RESOURCE = "customresourcedefinitions.apiextensions.k8s.io"
-MLJOBS = "mljobs.mljob.dev"
-INSTANCES = "airflowinstances.mljob.dev"
 
 
 NO_API_SERVICE = {"api": {"apiService": {"create": False}}}
@@ -37,47 +32,6 @@ development stack has already.
 ONE_STACK = {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": []}}
 """Values for one family of IP addresses, as the API server of the development stack has."""
 WITH_API = merged(NO_API_SERVICE, {"api": {"enabled": True}})
-
-
-@dataclass(frozen=True)
-class Release:
-    name: str
-    namespace: str
-
-    @property
-    def full_name(self) -> str:
-        return f"{self.name}-mljob-operator"
-
-    @property
-    def user(self) -> str:
-        return f"system:serviceaccount:{self.namespace}:{self.full_name}"
-
-    @property
-    def api_user(self) -> str:
-        return f"{self.user}-api"
-
-
-def make_namespace(cluster: Cluster, prefix: str, labels: dict[str, str] | None = None) -> str:
-    name = unique(prefix)
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}})
-    return name
-
-
-def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Path = CHART) -> Release:
-    """Install the chart under a new release name. By default the release has no CRDs, because the
-    cluster has them already.
-    """
-    release = Release(unique("test"), namespace)
-    given = json.dumps(merged(MINIMAL, merged({"crds": {"install": False}}, values)))
-    cluster.helm("install", release.name, str(chart), f"--namespace={namespace}", "--values=-", stdin=given)
-    return release
-
-
-@pytest.fixture(scope="module")
-def crds(cluster: Cluster) -> None:
-    if not cluster.exists("crd", MLJOBS):
-        cluster.kubectl("apply", "--server-side", f"--filename={CRDS}")
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{MLJOBS}", f"crd/{INSTANCES}", "--timeout=30s")
 
 
 @pytest.fixture(scope="module")
@@ -429,158 +383,3 @@ def test_kubernetes_own_roles_include_the_rights_on_mljobs(
         ("mljobs/events", "watch"),
     }
     assert cluster.rules(members[role], "default") & {("mljob.dev", "mljobs", verb) for verb in verbs} == set()
-
-
-# --- Life cycle of the CRDs -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ChartCopy:
-    """A copy of the chart in which the CRD of MLJobs has an API group of its own, and the CRD of
-    AirflowInstances is missing. So a test can change or delete the copy's CRD without an effect on
-    the MLJobs of other tests.
-    """
-
-    path: Path
-    crd: str
-
-    def change(self, old: str, new: str) -> None:
-        file = self.path / "files" / "crds" / CRD.name
-        text = file.read_text()
-        assert old in text
-        file.write_text(text.replace(old, new))
-
-    def change_version(self, version: str) -> None:
-        file = self.path / "Chart.yaml"
-        file.write_text(
-            re.sub(r"^(version|appVersion): .*$", rf'\1: "{version}"', file.read_text(), flags=re.MULTILINE)
-        )
-
-
-@pytest.fixture
-def copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
-    with chart_copy(cluster, tmp_path) as copied:
-        yield copied
-
-
-@contextmanager
-def chart_copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
-    group = f"{unique('test')}.mljob.dev"
-    path = tmp_path / "chart"
-    shutil.copytree(CHART, path)
-    (path / "files" / "crds" / INSTANCE_CRD.name).unlink()
-    copied = ChartCopy(path, f"mljobs.{group}")
-    copied.change("group: mljob.dev", f"group: {group}")
-    copied.change("name: mljobs.mljob.dev", f"name: mljobs.{group}")
-    # The short name and the category of the real CRD must stay unique, also while this CRD is being
-    # deleted.
-    copied.change("    - mlj\n", f"    - {unique('mlj')}\n")
-    copied.change("    - ml\n", f"    - {unique('ml')}\n")
-    yield copied
-    cluster.kubectl("delete", "crd", copied.crd, "--ignore-not-found", "--wait=false")
-
-
-@pytest.fixture
-def home(cluster: Cluster) -> Iterator[str]:
-    name = make_namespace(cluster, "chart")
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
-
-
-def test_helm_upgrade_upgrades_the_crd(cluster: Cluster, copy: ChartCopy, home: str) -> None:
-    release = install(cluster, home, {"crds": {"install": True}}, copy.path)
-    columns = cluster.get("crd", copy.crd)["spec"]["versions"][0]["additionalPrinterColumns"]
-    assert "DAG" in [column["name"] for column in columns]
-
-    copy.change("- name: DAG\n", "- name: Graph\n")
-    cluster.helm("upgrade", release.name, str(copy.path), f"--namespace={home}", "--reuse-values")
-
-    columns = cluster.get("crd", copy.crd)["spec"]["versions"][0]["additionalPrinterColumns"]
-    assert "Graph" in [column["name"] for column in columns]
-    cluster.helm("uninstall", release.name, f"--namespace={home}")
-
-
-def test_helm_uninstall_keeps_the_crd_and_the_next_release_adopts_it(
-    cluster: Cluster, copy: ChartCopy, home: str
-) -> None:
-    values = json.dumps(merged(MINIMAL, {"fullnameOverride": unique("test")}))
-    arguments = (str(copy.path), f"--namespace={home}", "--values=-")
-
-    cluster.helm("install", "again", *arguments, stdin=values)
-    cluster.helm("uninstall", "again", f"--namespace={home}")
-    assert cluster.exists("crd", copy.crd)
-
-    cluster.helm("install", "again", *arguments, stdin=values)
-    cluster.helm("uninstall", "again", f"--namespace={home}")
-
-
-TAKEOVERS = {
-    "take-ownership": "--take-ownership",
-    "label and annotations": None,
-}
-"""The two ways in the chart's README in which a release takes over a CRD: by an option of Helm, or
-by metadata of the CRD.
-"""
-
-
-@pytest.mark.parametrize("option", TAKEOVERS.values(), ids=TAKEOVERS.keys())
-@pytest.mark.parametrize("created_by", ["another release", "kubectl"])
-def test_a_release_takes_over_a_crd_that_it_did_not_create(
-    cluster: Cluster, copy: ChartCopy, home: str, created_by: str, option: str | None
-) -> None:
-    before = "default"
-    if created_by == "kubectl":
-        cluster.kubectl("apply", "--server-side", f"--filename={copy.path / 'files' / 'crds' / CRD.name}")
-    else:
-        old = install(cluster, before, {"crds": {"install": True}}, copy.path)
-        cluster.helm("uninstall", old.name, f"--namespace={before}")
-    uid = cluster.get("crd", copy.crd)["metadata"]["uid"]
-    values = json.dumps(merged(MINIMAL, {"fullnameOverride": unique("test")}))
-    # Helm 4 uses server-side apply, where kubectl owns the fields that it wrote.
-    force = ("--force-conflicts",) if created_by == "kubectl" else ()
-    arguments = ("install", "ours", str(copy.path), f"--namespace={home}", "--values=-", *force)
-
-    with pytest.raises(CommandError, match="invalid ownership metadata"):
-        cluster.helm(*arguments, stdin=values)
-    if option is None:
-        cluster.kubectl("label", "crd", copy.crd, "--overwrite", "app.kubernetes.io/managed-by=Helm")
-        cluster.kubectl(
-            "annotate",
-            "crd",
-            copy.crd,
-            "--overwrite",
-            "meta.helm.sh/release-name=ours",
-            f"meta.helm.sh/release-namespace={home}",
-        )
-        cluster.helm(*arguments, stdin=values)
-    else:
-        cluster.helm(*arguments, option, stdin=values)
-
-    ours = cluster.get("crd", copy.crd)["metadata"]
-    assert ours["uid"] == uid, "the CRD was replaced, and its MLJobs were lost"
-    assert ours["annotations"]["meta.helm.sh/release-namespace"] == home
-    cluster.helm("uninstall", "ours", f"--namespace={home}")
-
-
-def test_helm_uninstall_deletes_the_crd_with_keep_false(cluster: Cluster, copy: ChartCopy, home: str) -> None:
-    release = install(cluster, home, {"crds": {"install": True, "keep": False}}, copy.path)
-    assert cluster.exists("crd", copy.crd)
-
-    cluster.helm("uninstall", release.name, f"--namespace={home}")
-
-    eventually(lambda: not cluster.exists("crd", copy.crd), "the CRD is deleted")
-
-
-def test_helm_uninstall_deletes_all_other_objects(cluster: Cluster, crds: None, home: str) -> None:
-    release = install(cluster, home, {})
-    mine = f"--selector=app.kubernetes.io/instance={release.name}"
-    kinds = (
-        "deployments,poddisruptionbudgets,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings"
-    )
-    assert cluster.get(kinds, mine, f"--namespace={home}")["items"]
-
-    cluster.helm("uninstall", release.name, f"--namespace={home}")
-
-    eventually(
-        lambda: not cluster.get(kinds, mine, f"--namespace={home}")["items"], "all objects of the release are deleted"
-    )

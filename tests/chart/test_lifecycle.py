@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.chart.chart_copies import ChartCopy, chart_copy
 from tests.chart.cluster import Cluster, unique
-from tests.chart.test_cluster import ChartCopy, chart_copy
 from tests.live.eventually import eventually
 from tests.live.plugin import plugin_environment, write_kubeconfig
 from tests.page_runners import LIFECYCLE_PAGES, Runner, lines_of
