@@ -19,7 +19,8 @@ MAX_BATCH: Final = 200
 
 class LastLine(NamedTuple):
     """The last line of a task's log that a browser has received. After a lost connection, the
-    stream continues with the next line.
+    stream continues with the next line. Messages of mljob-api at the end don't count: mljob-api
+    repeats them, and the browser replaces lines of the same number.
 
     Attributes:
         number: The number of the line, from 1. 0 means no line.
@@ -64,10 +65,12 @@ async def log_events(
         restarts: Whether the browser has received lines, and ``lines`` begins at the first line of
             the log again, because the position after the last line is not known.
     """
+    from mljob_contract.run_api import LOG_NOTICE
+
     if restarts:
         yield event("restart", None)
     yield event("state", "Following the log." if not restarts else "Following the log, again from its first line.")
-    style, number = AnsiStyle(), last
+    style, number, received = AnsiStyle(), last, last
     reader = _Batches(lines)
     try:
         while True:
@@ -80,10 +83,12 @@ async def log_events(
             html = []
             for line in batch:
                 number += 1
+                if not line.text.startswith(LOG_NOTICE):
+                    received = number
                 parts = parts_of(line.text, style)
                 html.append(renderer.render("job/log_line.html", number=number, parts=parts))
                 await asyncio.sleep(0)  # others have their turn: a line may take milliseconds
-            yield event("lines", html, id=f"{number} {batch[-1].after}")
+            yield event("lines", html, id=f"{received} {batch[-1].after}")
         yield event("done", f"The log has ended: {number:,} lines." if number else "The log is empty.")
     except MLJobError as error:
         yield event("done", f"The log can't be read: {error}")

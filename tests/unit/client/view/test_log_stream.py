@@ -9,6 +9,7 @@ from mljob.log_place import LogLine
 from mljob.view.log_stream import MAX_BATCH, LastLine, _Batches, log_events
 from mljob.view.pages.log_text import MAX_LINE
 from mljob.view.rendering import Renderer
+from mljob_contract.run_api import LOG_NOTICE
 
 
 async def long_lines(number: int) -> AsyncGenerator[LogLine, None]:
@@ -57,6 +58,21 @@ async def test_browser_goes_on_after_the_last_line_that_it_has() -> None:
     assert b"id: 123 1/fit/-1/1/3\n" in events[1]
     assert b'id=\\"L121\\"' in events[1]
     assert LastLine.parse("123 1/fit/-1/1/3") == (123, "1/fit/-1/1/3")
+
+
+async def test_message_of_mljob_api_at_the_end_is_not_shown_twice_after_a_lost_connection() -> None:
+    async def lines(*texts: str) -> AsyncGenerator[LogLine, None]:
+        for text in texts:
+            yield LogLine(text, "1/fit/-1/1/1")
+
+    told = f"{LOG_NOTICE}Try 1 of task fit is over. Another try follows."
+    before = [event async for event in log_events(lines("one", told), Renderer(), 0)]
+    assert b'id=\\"L2\\"' in before[1]
+    assert before[1].startswith(b"id: 1 1/fit/-1/1/1\n")
+
+    after = [event async for event in log_events(lines(told), Renderer(), 1)]
+    assert b'id=\\"L2\\"' in after[1]
+    assert after[1].startswith(b"id: 1 1/fit/-1/1/1\n")
 
 
 async def test_browser_removes_the_lines_of_a_log_that_begins_again() -> None:
