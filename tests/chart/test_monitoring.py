@@ -145,6 +145,14 @@ def test_the_check_finds_what_is_wrong(broken: str) -> None:
     assert [*found.problems, *unknown(found)]
 
 
+@pytest.mark.parametrize("rules", ["", "groups: [", "groups: []", yaml.safe_dump(yaml.safe_load(ALERTS))])
+def test_the_check_finds_each_series_that_is_wrong(rules: str) -> None:
+    found = promcheck.check(rules=rules, series=["up 1x10", "up{ 1x10", "up 1xx"])
+    assert sum(problem.startswith(("up{ 1x10: ", "up 1xx: ")) for problem in found.problems) == 2
+    assert not [problem for problem in found.problems if problem.startswith("up 1x10: ")]
+    assert not found.firing
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_each_alert_selects_its_scrape_and_has_a_section_of_the_page(rule: dict[str, Any]) -> None:
     assert all('job="mljob-operator"' in selected for selected in re.findall(r"\{[^}]*\}", rule["expr"]))

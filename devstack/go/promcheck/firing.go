@@ -24,11 +24,7 @@ type alert struct {
 }
 
 // firing returns the alerts of the rules that fire at the time of the last sample.
-func firing(groups *rulefmt.RuleGroups, promqls parser.Parser, descriptions []string) ([]alert, error) {
-	series, length, err := parsed(promqls, descriptions)
-	if err != nil {
-		return nil, err
-	}
+func firing(groups *rulefmt.RuleGroups, series memory, length int) ([]alert, error) {
 	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 1_000_000, Timeout: time.Minute, LookbackDelta: 5 * time.Minute})
 	found := []alert{}
 	for _, group := range groups.Groups {
@@ -90,15 +86,14 @@ func activeSince(engine *promql.Engine, series memory, expression string, length
 // memory is a storage of series.
 type memory []promql.Series
 
-// parsed reads series in promtool's notation, such as `up{job="x"} 1x10`, and returns the number of
-// samples of the longest one too.
-func parsed(promqls parser.Parser, descriptions []string) (memory, int, error) {
-	var found memory
-	length := 0
+// parsed reads series in promtool's notation, such as `up{job="x"} 1x10`. It also returns the number of
+// samples of the longest one, and a problem for each series that it can't read.
+func parsed(promqls parser.Parser, descriptions []string) (found memory, length int, problems []string) {
 	for _, description := range descriptions {
 		metric, values, err := promqls.ParseSeriesDesc(description)
 		if err != nil {
-			return nil, 0, fmt.Errorf("%s: %w", description, err)
+			problems = append(problems, fmt.Sprintf("%s: %s", description, err))
+			continue
 		}
 		one := promql.Series{Metric: metric}
 		for number, value := range values {
@@ -109,7 +104,7 @@ func parsed(promqls parser.Parser, descriptions []string) (memory, int, error) {
 		}
 		found, length = append(found, one), max(length, len(values))
 	}
-	return found, length, nil
+	return found, length, problems
 }
 
 // Querier implements storage.Queryable.

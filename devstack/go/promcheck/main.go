@@ -53,17 +53,21 @@ func main() {
 	found := answer{Problems: []string{}, Uses: []use{}, Firing: []alert{}}
 	promql := parser.NewParser(parser.Options{})
 	queries := asked.Queries
+	series, length, unreadable := parsed(promql, asked.Series)
+	found.Problems = append(found.Problems, unreadable...)
 	if asked.Rules != "" {
 		groups, problems := rulefmt.Parse([]byte(asked.Rules), false, model.UTF8Validation, promql, slog.New(slog.DiscardHandler))
 		for _, problem := range problems {
 			found.Problems = append(found.Problems, problem.Error())
 		}
 		if groups != nil {
-			fire, err := firing(groups, promql, asked.Series)
-			if err != nil {
-				found.Problems = append(found.Problems, err.Error())
-			} else {
-				found.Firing = fire
+			if len(unreadable) == 0 {
+				fire, err := firing(groups, series, length)
+				if err != nil {
+					found.Problems = append(found.Problems, err.Error())
+				} else {
+					found.Firing = fire
+				}
 			}
 			for _, group := range groups.Groups {
 				for _, rule := range group.Rules {
