@@ -1,5 +1,5 @@
-"""Builds etcd, the Kubernetes programs, helm, actionlint, kubeconform and promcheck from locked Go
-modules. The machine's Go or a Go from a wheel compiles the programs.
+"""Builds etcd, the Kubernetes programs, helm, actionlint, kubeconform, promcheck and Prometheus from
+locked Go modules. The machine's Go or a Go from a wheel compiles the programs.
 
 `go/<module>/` has the go.mod and go.sum of a program, so the sources are locked by hash. Go
 downloads the sources through the module proxy that the machine is configured for. The downloaded
@@ -35,11 +35,13 @@ class Program:
         module: The folder in `go/` whose go.mod pins the sources.
         package: The Go package of the program.
         link: Flags for the linker in addition to `-s -w`.
+        tags: Build tags, separated by commas.
     """
 
     module: str
     package: str
     link: str = ""
+    tags: str = ""
 
 
 def toolchain() -> str:
@@ -77,7 +79,7 @@ def build(name: str, program: Program, target: Path) -> None:
 
     with used(_lock()), step(name, "building from source (once, some minutes)", detail):
         listed = subprocess.run(
-            [*_low_priority(), go, "list", "-deps", program.package],
+            [*_low_priority(), go, "list", "-deps", "-tags", program.tags, program.package],
             cwd=cwd,
             env=_environment(),
             capture_output=True,
@@ -91,6 +93,8 @@ def build(name: str, program: Program, target: Path) -> None:
             "build",
             "-v",
             "-trimpath",
+            "-tags",
+            program.tags,
             # Don't make debug information, because the linker leaves it out (-s -w). This saves a
             # twentieth of the build time.
             "-gcflags=all=-dwarf=false",
