@@ -184,6 +184,20 @@ def test_dashboard_shows_every_metric() -> None:
     assert [family.name for family in families() if family.name not in text] == []
 
 
+def test_series_without_a_value_of_a_label_have_a_name_in_legends() -> None:
+    # The settings' Airflow has airflow="", and a new MLJob has reason="". Grafana would name such a series "Value".
+    names = {"airflow": "(settings)", "reason": "(new)"}
+    never_empty = re.compile(r"mljob_airflow_(active_runs|waiting_jobs)|mljob_jobs_finished_total")
+    checked = 0
+    for panel in DASHBOARD["panels"]:
+        for target in panel.get("targets", ()):
+            for label in names.keys() & set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])):
+                if not never_empty.search(target["expr"]):
+                    assert f'"{label}", "{names[label]}", "{label}", "")' in target["expr"], panel["title"]
+                    checked += 1
+    assert checked >= len(names)
+
+
 def test_panels_do_not_overlap_and_say_what_they_show() -> None:
     taken: dict[tuple[int, int], str] = {}
     for panel in DASHBOARD["panels"]:
