@@ -198,6 +198,14 @@ def test_series_without_a_value_of_a_label_have_a_name_in_legends() -> None:
     assert checked >= len(names)
 
 
+def test_figures_have_colours_of_their_own() -> None:
+    # By default, Grafana shows figures from 80 on in red.
+    for panel in DASHBOARD["panels"]:
+        if panel["type"] == "stat":
+            shown = panel["fieldConfig"]["defaults"]
+            assert "thresholds" in shown or shown["color"]["mode"] == "fixed", panel["title"]
+
+
 def test_panels_do_not_overlap_and_say_what_they_show() -> None:
     taken: dict[tuple[int, int], str] = {}
     for panel in DASHBOARD["panels"]:
