@@ -32,6 +32,11 @@ PAGES = tuple(
 )
 """Every page that people read, on GitHub and on the site."""
 
+PICTURES = tuple(
+    sorted([*(ROOT / "docs" / "pictures").glob("*.png"), *(ROOT / "benchmarks" / "results").glob("*.svg")])
+)
+"""Every picture of the pages."""
+
 CODE_COMMENT_OR_LINK = re.compile(
     r"(?P<code>^ *```.*?^ *```|`[^`\n]*`)"
     r"|(?P<comment>^ *<!--.*?-->\n+)"
@@ -42,8 +47,8 @@ CODE_COMMENT_OR_LINK = re.compile(
 
 def on_site(text: str, page: Path) -> str:
     """Return the text of a page for the site. Comments are removed, except in code. A link to a
-    file that is not a page becomes plain text, because the site lacks that file. A link to a
-    missing file stays, so that the build fails.
+    file that is neither a page nor a picture becomes plain text, because the site lacks that file.
+    A link to a missing file stays, so that the build fails.
     """
 
     def replaced(found: re.Match[str]) -> str:
@@ -52,18 +57,22 @@ def on_site(text: str, page: Path) -> str:
         if found["comment"]:
             return ""
         target = (page.parent / found["target"].partition("#")[0]).resolve()
-        return found["text"] if target.exists() and target not in PAGES else found[0]
+        return found["text"] if target.exists() and target not in (*PAGES, *PICTURES) else found[0]
 
     return CODE_COMMENT_OR_LINK.sub(replaced, text)
 
 
 def main() -> int:
-    """Copy the pages, build the site, and return zensical's exit code."""
+    """Copy the pages and pictures, build the site, and return zensical's exit code."""
     shutil.rmtree(SITE, ignore_errors=True)
     for page in PAGES:
         target = SITE / "pages" / page.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(on_site(page.read_text(), page))
+    for picture in PICTURES:
+        target = SITE / "pages" / picture.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(picture, target)
     shutil.copy(ROOT / "docs" / "zensical.toml", SITE)
     zensical = ROOT / ".venv-docs" / "bin" / "zensical"
     return subprocess.run(

@@ -26,7 +26,7 @@ import mljob_operator.core.status.messages
 import mljob_operator.core.status.mljob_conditions
 import mljob_operator.core.status.single_run
 from crds import reference
-from docs.build import on_site
+from docs.build import PICTURES, on_site
 from mljob_contract import airflow_instance
 from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus
 from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
@@ -389,6 +389,18 @@ def test_the_site_keeps_links_between_pages_and_drops_links_to_other_files() -> 
     page = ROOT / "docs" / "README.md"
     text = "[a](compatibility.md#x), [b](../Makefile), [`c`](../examples), [d](nowhere.md) and `[e](../Makefile)`"
     assert on_site(text, page) == "[a](compatibility.md#x), b, `c`, [d](nowhere.md) and `[e](../Makefile)`"
+
+
+def test_the_site_keeps_pictures() -> None:
+    page = ROOT / "docs" / "guides" / "view.md"
+    text = "![A list](../pictures/view-list-light.png)"
+    assert on_site(text, page) == text
+    shown = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text())
+    }
+    assert shown <= set(PICTURES)
 
 
 def test_the_site_has_no_comments_of_the_pages() -> None:
