@@ -35,6 +35,7 @@ from benchmarks import (
     view,
 )
 from benchmarks.bench_stack import DIRECTORY, BenchStack, MeasurementError, bench_stack
+from benchmarks.dashboard import measurement as dashboard
 from benchmarks.servers import ServerError
 from devstack.bootstrap import ROOT
 from devstack.errors import StackError
@@ -42,11 +43,12 @@ from devstack.progress import elapsed, say
 
 RESULTS = Path(__file__).parent / "results"
 SIMULATED_PARTS = ("floor", "rates", "upgrade", "live", "push", "polling")
-PARTS = ("delivery", *SIMULATED_PARTS, "fold", "step", "client", "view")
+PARTS = ("delivery", *SIMULATED_PARTS, "fold", "step", "client", "view", "dashboard")
 FLOOR_JOBS = 400
 LATENCIES = "event_to_status"
 """The name of the results of ``push`` and ``polling``."""
 QUICK_RATES, QUICK_SIZES = (5.0, 20.0), (20, 100)
+QUICK_DASHBOARD = dashboard.Plan(seconds=90, picture=ROOT / ".dev-dashboard" / "dashboard.png")
 
 
 @dataclass
@@ -91,6 +93,8 @@ class Run:
         for part, measured in alone.items():
             if part in self.parts:
                 self.results[part] = measured().as_json()
+        if "dashboard" in self.parts:
+            self._draw_dashboard(QUICK_DASHBOARD if self.quick else dashboard.Plan())
         self.results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
 
     def _measure_load(self, bench: BenchStack) -> None:
@@ -138,11 +142,16 @@ class Run:
         if pushed and polled and self.pictures is not None:
             plot.draw(pushed, polled, self.pictures / "latency.svg")
 
+    def _draw_dashboard(self, plan: dashboard.Plan) -> None:
+        with self._stack(simulated=True, options=dashboard.OPTIONS) as bench:
+            self.results["dashboard"] = dashboard.measure(bench, plan).as_json()
+        say(f"  drawn to {plan.picture.relative_to(ROOT)}")
+
     @contextmanager
-    def _stack(self, *, simulated: bool) -> Iterator[BenchStack]:
+    def _stack(self, *, simulated: bool, options: str = "") -> Iterator[BenchStack]:
         kind = "simulated" if simulated else "real"
         say(f"Starting a stack with a {kind} Airflow for the benchmarks in {DIRECTORY.relative_to(ROOT)}")
-        with bench_stack(simulated=simulated) as bench:
+        with bench_stack(simulated=simulated, options=options) as bench:
             yield bench
 
 

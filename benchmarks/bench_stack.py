@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from benchmarks.simulated_airflow.catalog import PAUSED
 from devstack.bootstrap import NEWEST, ROOT, SIMULATED
 from devstack.http import get
 from devstack.progress import step
+from devstack.simulated_airflow import OPTIONS
 from devstack.stack import DEFAULT_TOPIC, Stack
 
 DIRECTORY = ROOT / ".dev-bench"
@@ -147,7 +148,9 @@ class BenchStack:
             yield process
 
     @contextmanager
-    def process(self, module: str, environment: Mapping[str, str]) -> Iterator[psutil.Process]:
+    def process(
+        self, module: str, environment: Mapping[str, str], arguments: Sequence[str] = ()
+    ) -> Iterator[psutil.Process]:
         """Run a Python module as a process during the ``with`` block, and yield the process.
 
         Raises:
@@ -156,7 +159,7 @@ class BenchStack:
         file = self._log(module)
         with file.open("ab") as log:
             process = psutil.Popen(
-                [sys.executable, "-m", module],
+                [sys.executable, "-m", module, *arguments],
                 env=os.environ | environment,
                 cwd=ROOT,
                 stdout=log,
@@ -178,12 +181,13 @@ class BenchStack:
 
 
 @contextmanager
-def bench_stack(*, simulated: bool) -> Iterator[BenchStack]:
+def bench_stack(*, simulated: bool, options: str = "") -> Iterator[BenchStack]:
     """Start the stack without an operator. After the ``with`` block, remove the stack and all its
     data.
 
     Args:
         simulated: Whether Airflow is simulated.
+        options: Further options of ``python -m benchmarks.simulated_airflow``, as one text.
 
     Raises:
         MeasurementError: The environment variable ``CLUSTER_KUBECONFIG`` is set.
@@ -197,7 +201,7 @@ def bench_stack(*, simulated: bool) -> Iterator[BenchStack]:
     stack.remove()
     try:
         if simulated:
-            stack.up(operator=False, airflow=SIMULATED)
+            stack.up(operator=False, airflow=SIMULATED, extra_env={OPTIONS: options} if options else {})
         else:
             stack.up(operator=False, dags_folders=[DAGS], extra_env=AIRFLOW_SETTINGS, airflow=NEWEST)
         yield BenchStack(stack)

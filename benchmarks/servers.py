@@ -8,7 +8,7 @@ import base64
 import json
 import ssl
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,8 +136,8 @@ class Cluster:
 
 
 class Airflow:
-    """A client of Airflow's REST API. The methods :meth:`requests`, :meth:`runs` and :meth:`ends`
-    need the simulated Airflow of the benchmarks.
+    """A client of Airflow's REST API. The methods :meth:`requests`, :meth:`runs`, :meth:`ends` and
+    :meth:`set_faults` need the simulated Airflow of the benchmarks.
     """
 
     def __init__(self, url: str, user: str, password: str) -> None:
@@ -178,6 +178,10 @@ class Airflow:
         """
         ends: dict[str, float] = self._request("GET", "/simulation/ends")
         return ends
+
+    def set_faults(self, faults: Mapping[str, Any]) -> None:
+        """Replace the faults of the simulated Airflow (:class:`.simulated_airflow.faults.Faults`)."""
+        self._request("PUT", "/simulation/faults", faults)
 
     def _request(self, method: str, path: str, body: Any = None, accept: int = 200) -> Any:
         answer = self._pool.request(method, self._url + path, headers=self._headers, json=body, timeout=30)

@@ -55,6 +55,10 @@ def show(results: dict[str, Any]) -> None:
     if "view" in results:
         figures = ", ".join(f"{name}: {value}" for name, value in results["view"].items())
         print(f"{'view':<28}{figures}")
+    if row := results.get("dashboard"):
+        print(
+            f"{'dashboard':<28}{row['panels']:>11} panels with {row['series']} series, filled by {row['mljobs']} MLJobs"
+        )
 
 
 def _show_load(results: Mapping[str, Any]) -> None:
