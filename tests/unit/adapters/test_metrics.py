@@ -81,6 +81,18 @@ def test_standby_has_no_series_that_only_a_leader_keeps_up_to_date(metrics: Metr
         assert gauge not in generate_latest(metrics.registry)
 
 
+def test_counters_that_alerts_watch_begin_at_zero(metrics: Metrics) -> None:
+    # Prometheus's increase() misses the first value of a series, so a series must not begin with 1.
+    metrics.airflow_ready("prod", True)
+    for name, labels in (
+        ("mljob_events_total", {"outcome": "unreadable"}),
+        ("mljob_resyncs_total", {"airflow": "prod", "outcome": "failed"}),
+        ("mljob_events_disbelieved_total", {}),
+        ("mljob_statuses_refused_total", {}),
+    ):
+        assert metrics.registry.get_sample_value(name, labels) == 0, name
+
+
 def test_a_topic_that_is_not_read_any_more_has_no_series(metrics: Metrics) -> None:
     metrics.kafka_connected("airflow.events", True)
     metrics.kafka_lag("airflow.events", 12)

@@ -10,6 +10,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from .job_metrics import JobMetrics
 from .waiting_writes import WaitingWrites
 
+_EVENT_OUTCOMES = ("applied", "foreign", "tombstone", "unreadable")
+_RESYNC_OUTCOMES = ("ok", "failed")
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -27,10 +29,14 @@ class Metrics:
         create the series of the AirflowInstance again."""
         self._events = Counter(
             "mljob_events",
-            "Kafka messages read, by outcome: applied, foreign, tombstone, unreadable",
+            f"Kafka messages read, by outcome: {', '.join(_EVENT_OUTCOMES)}",
             ["outcome"],
             registry=self.registry,
         )
+        # Prometheus does not count the increase from no series to a series with the value 1, so the
+        # alert about unreadable messages would miss the first one.
+        for outcome in _EVENT_OUTCOMES:
+            self._events.labels(outcome)
         self._contradicted = Counter(
             "mljob_events_disbelieved",
             "Kafka events that Airflow's REST API has contradicted; statuses do not show them any more",
@@ -210,6 +216,8 @@ class Metrics:
         if ready is not None:
             self._deleted_airflows.discard(airflow)
             self._ready.labels(airflow).set(ready)
+            for outcome in _RESYNC_OUTCOMES:
+                self._resyncs.labels(airflow, outcome)
             return
         self._deleted_airflows.add(airflow)
         self.jobs.airflow_deleted(airflow)
