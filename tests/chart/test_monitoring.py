@@ -198,6 +198,16 @@ def test_series_without_a_value_of_a_label_have_a_name_in_legends() -> None:
     assert checked >= len(names)
 
 
+def test_queries_ask_for_exemplars_only_of_metrics_that_have_them() -> None:
+    lines = openmetrics.generate_latest(everything().registry).decode().splitlines()
+    with_exemplars = {line.split("{")[0] for line in lines if " # {" in line}
+    asked = [
+        target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ()) if target.get("exemplar")
+    ]
+    assert asked
+    assert [query for query in asked if not set(re.findall(r"mljob_\w+", query)) & with_exemplars] == []
+
+
 def test_figures_have_colours_of_their_own() -> None:
     # By default, Grafana shows figures from 80 on in red.
     for panel in DASHBOARD["panels"]:
