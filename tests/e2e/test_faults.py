@@ -26,11 +26,16 @@ def whole_again(stack: Stack) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def standby(with_kafka: Installation) -> Iterator[OperatorProcess]:
-    replica = with_kafka.operator.replica().start()
-    yield replica
-    eventually(lambda: replica.leads() is not with_kafka.operator.leads(), "one replica leads", within=30)
-    replica.stop()
+def standbys(with_kafka: Installation, rest_only: Installation) -> Iterator[None]:
+    replicas = [(made.operator, made.operator.replica().start()) for made in (with_kafka, rest_only)]
+    yield
+    for operator, replica in replicas:
+        eventually(partial(one_leads, operator, replica), "one replica leads", within=30)
+        replica.stop()
+
+
+def one_leads(operator: OperatorProcess, replica: OperatorProcess) -> bool:
+    return operator.leads() is not replica.leads()
 
 
 def test_ten_runs_end_right_when_kafka_dies(with_kafka: Installation, airflow: AirflowRest, stack: Stack) -> None:
