@@ -120,6 +120,8 @@ class FakeAirflow:
         runs: The runs, by DAG id and run id.
         locked: Whether Airflow refuses all logins.
         down_for: How many of the next requests fail without an effect, by the name of the request.
+        time_out: How many of the next requests get no answer and have no effect, by the name of the
+            request. As far as the operator knows, these requests may have had an effect.
         before: Functions by the name of a request. A function is called once, at the start of the
             next request with this name.
         lose_answers: How many of the next calls of :meth:`submit` and :meth:`clear_failed`, in
@@ -146,6 +148,7 @@ class FakeAirflow:
         self.unreadable_sources: list[str] = []
         """Entries of the header of each log, about sources that can't be read."""
         self.down_for: dict[str, int] = {}
+        self.time_out: dict[str, int] = {}
         self.before: dict[str, Callable[[], object]] = {}
         self.lose_answers = 0
         self.denies = 0
@@ -426,13 +429,17 @@ class FakeAirflow:
     def asked(self, call: str) -> None:
         """Record a request, and call the function that ``before`` has for the request. Then raise
         AirflowUnavailable if ``down`` is True, or if the number in ``down_for`` for the request is
-        positive. Otherwise raise AirflowUnauthorized if ``locked`` is True.
+        positive. Also raise AirflowUnavailable, with ``outcome_unknown`` set, if the number in
+        ``time_out`` is positive. Otherwise raise AirflowUnauthorized if ``locked`` is True.
         """
         self.calls.append(call)
         self.before.pop(call, lambda: None)()
         if self.down_for.get(call, 0) > 0:
             self.down_for[call] -= 1
             raise AirflowUnavailable(f"Airflow is down for {call}")
+        if self.time_out.get(call, 0) > 0:
+            self.time_out[call] -= 1
+            raise AirflowUnavailable(f"Airflow did not answer {call}", outcome_unknown=True)
         if self.down:
             raise AirflowUnavailable("Airflow is down")
         if self.locked:

@@ -50,6 +50,16 @@ class TestRunPolicy:
         assert newest(world).conf == {"epochs": 1}
         assert world.condition("SpecApplied") == "False"
 
+    async def test_once_retry_whose_earlier_conf_could_not_be_read_is_no_submission(self, world: World) -> None:
+        await world.apply(conf={"epochs": 1}, backoffLimit=1, retryStrategy="NewRun")
+        await end(world, RunState.FAILED)
+        await edit(world, conf={"epochs": 2})
+        world.airflow.time_out["conf"] = 1
+        await world.later(10)
+        assert world.status.reason == "AirflowUnavailable"
+        await world.delete()
+        assert not world.exists, "no submission may still take effect"
+
     async def test_on_change_cancels_the_run_and_submits_a_new_one(self, world: World) -> None:
         await world.apply(runPolicy="OnChange", conf={"epochs": 1}, cancellation={"strategy": "Api"})
         await begin(world)
@@ -237,6 +247,16 @@ class TestRunPolicy:
         await world.later(15)
         await world.later(3)
         assert (world.status.phase, len(runs(world))) == (Phase.QUEUED, 2)
+
+    async def test_once_per_spec_count_that_got_no_answer_is_no_submission(self, world: World) -> None:
+        world.airflow.time_out["get"] = 1
+        await world.apply(runPolicy="OncePerSpec", dagId="missing")
+        assert world.status.reason == "AirflowUnavailable"
+        await world.later(2)
+        await world.later(3)
+        assert world.status.reason == "DagNotFound"
+        await edit_counted(world, dagId="train")
+        assert (world.status.phase, len(runs(world))) == (Phase.QUEUED, 1)
 
     async def test_once_refuses_a_changed_spec_while_its_run_is_active(self, world: World) -> None:
         await world.apply()

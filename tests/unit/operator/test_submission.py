@@ -85,6 +85,13 @@ class TestObstacles:
         assert world.status.phase is Phase.QUEUED
         assert world.event_reasons.count("AirflowUnavailable") == 1, "the same trouble is told once"
 
+    async def test_params_that_could_not_be_read_are_no_submission(self, world: World) -> None:
+        world.airflow.time_out["params"] = 1
+        await world.apply(conf={"epochs": 1})
+        assert (world.status.reason, world.airflow.runs) == ("AirflowUnavailable", {})
+        await world.edit(conf={"epochs": 2})
+        assert world.airflow.only_run().conf == {"epochs": 2}
+
     async def test_paused_dag_is_reported_until_it_is_unpaused(self, world: World) -> None:
         world.airflow.paused.add("train")
         await world.apply()

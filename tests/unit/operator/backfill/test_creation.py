@@ -42,6 +42,13 @@ class TestCreating:
         assert world.status.dag_run_id is not None
         assert world.has_finalizer
 
+    async def test_backfill_is_created_soon_after_the_params_could_not_be_read(self, world: World) -> None:
+        world.airflow.time_out["params"] = 1
+        await apply(world)
+        assert (made(world), world.status.reason) == (0, "AirflowUnavailable")
+        await world.later(2)
+        assert made(world) == 1
+
     async def test_restart_does_not_create_a_second_backfill(self, world: World) -> None:
         await apply(world)
         await world.restart()

@@ -71,6 +71,15 @@ class TestRetrying:
         assert (again.reprocess, again.marker) == (ReprocessBehavior.FAILED, Marker(world.status.dag_run_id or "", 2))
         assert [run.run_id for run in runs(world, 2)] == ["backfill__2025-12-02T00:00:00+00:00"]
 
+    async def test_retry_follows_soon_after_the_previous_backfill_could_not_be_read(self, world: World) -> None:
+        await self.failed(world)
+        world.airflow.backfills.close(1)
+        world.airflow.time_out["find_backfill"] = 1
+        await world.later(10)
+        assert (made(world), world.status.reason) == (1, "AirflowUnavailable")
+        await world.later(2)
+        assert made(world) == 2
+
     async def test_late_event_of_a_failure_is_not_counted_as_another_failure(self, world: World) -> None:
         await self.failed(world)
         failed_at = world.clock() - timedelta(seconds=2)

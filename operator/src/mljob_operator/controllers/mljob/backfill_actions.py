@@ -20,7 +20,7 @@ from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.upstream import upstream_names
 from ...core.run.backfill import Backfill, BackfillRequest, BackfillSnapshot
 from ...core.run.observed_run import ObservedRun, observe_absence, observe_backfill
-from ...errors import ValidationFailed, after_effect
+from ...errors import ValidationFailed, after_effect, before_effect
 from ...ports import Clock
 from .actions import ActionContext
 from .confs import Confs
@@ -42,8 +42,10 @@ class BackfillActions:
         earlier backfill that Airflow still has, use the date range and the conf of the earlier
         backfill instead.
         """
-        earlier = await self._earlier(context, action.conf_of)
-        return await self._create(context, *await self._request(context, earlier, action.conf_of))
+        with before_effect():
+            earlier = await self._earlier(context, action.conf_of)
+            request, unknown_params = await self._request(context, earlier, action.conf_of)
+        return await self._create(context, request, unknown_params)
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
         """Create a backfill that repeats only the failed runs of the previous attempt's backfill,
@@ -55,10 +57,11 @@ class BackfillActions:
         then checks the other MLJobs before it calls this method again.
         """
         run_id = context.state.run.run_id
-        earlier = await self._earlier(context, run_id)
-        if earlier is None and not context.transient.conf_lost and upstream_names(context.job.spec):
-            return context.with_result(transient=replace(context.transient, conf_lost=True))
-        request, unknown_params = await self._request(context, earlier, run_id)
+        with before_effect():
+            earlier = await self._earlier(context, run_id)
+            if earlier is None and not context.transient.conf_lost and upstream_names(context.job.spec):
+                return context.with_result(transient=replace(context.transient, conf_lost=True))
+            request, unknown_params = await self._request(context, earlier, run_id)
         return await self._create(context, request.for_failed_runs(), unknown_params)
 
     async def look_up(self, context: ActionContext) -> TrackedJob:

@@ -16,7 +16,7 @@ from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.observed_run import ObservedRun, observe, observe_absence, precedes_attempt
 from ...core.run.outputs import bounded, may_be_deleted, without_task
 from ...core.run.states import FINISHED_TASK, RunState
-from ...errors import NothingToClear
+from ...errors import NothingToClear, before_effect
 from ...ports import Clock
 from .actions import ActionContext
 from .confs import Confs
@@ -45,12 +45,13 @@ class RunActions:
         run. Otherwise, build the conf, and check the conf against the DAG's params.
         """
         state, run = context.state, context.state.run
-        if action.conf_of is not None:
-            conf = await self._confs.reuse(state, await context.dag_runs.conf(run.dag_id, action.conf_of))
-            unknown_params = None
-        else:
-            built = await self._confs.make(state, context.dag_runs)
-            conf, unknown_params = built.values, built.unknown_params
+        with before_effect():
+            if action.conf_of is not None:
+                conf = await self._confs.reuse(state, await context.dag_runs.conf(run.dag_id, action.conf_of))
+                unknown_params = None
+            else:
+                built = await self._confs.make(state, context.dag_runs)
+                conf, unknown_params = built.values, built.unknown_params
         await context.confirm()
         note = orphans.note(context.job.key)
         fact = await context.dag_runs.submit(run.dag_id, run.run_id, conf, note, context.job.spec.logical_date)

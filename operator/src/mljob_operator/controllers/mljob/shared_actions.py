@@ -18,7 +18,7 @@ from ...core.mljob.transient_state import TransientState
 from ...core.run.facts import RunFact
 from ...core.run.observed_run import ABSENCE_CONFIRMED_AFTER, ObservedRun, add_questions
 from ...core.run.run_key import RunKey
-from ...errors import AirflowError, AirflowUnreadable
+from ...errors import AirflowError, AirflowUnreadable, before_effect
 from ...ports import Clock, JobStore
 from .actions import UNKNOWN_FOR, ActionContext
 from .confs import Confs
@@ -109,7 +109,8 @@ class SharedActions:
     async def _run_of_spec(self, context: ActionContext, number: int) -> RunFact | None:
         inputs = context.state.inputs
         run_id = dag_run_id(inputs.prefix, inputs.job.namespace, inputs.job.name, pin(inputs.job), number)
-        return await context.next_dag_runs.get(inputs.first_run.dag_id, str(run_id))
+        with before_effect():
+            return await context.next_dag_runs.get(inputs.first_run.dag_id, str(run_id))
 
     async def begin_attempt(self, context: ActionContext, action: actions.BeginAttempt) -> TrackedJob:
         """Begin an attempt in memory only. The next action ``Store`` writes the attempt into the
