@@ -399,9 +399,10 @@ class Machine(RuleBasedStateMachine):
         while world.topic.under_way:
             world.topic.arrives(0, 1)
         world.cluster.catch_up()
+        for process in world.processes:
+            process.wire.dies_at = None
         world.leave_one()
         assert world.process is not None
-        world.process.wire.dies_at = None
         world.process.wire.cut.clear()
         world.soon(world.process.list_again)
 

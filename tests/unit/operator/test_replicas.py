@@ -11,7 +11,7 @@ from hypothesis.stateful import precondition, rule
 from mljob_contract.mljob import Phase
 from mljob_operator.core.run.states import RunState
 from tests.simulation.machine import Machine, hold, moments, which
-from tests.simulation.network import Fault
+from tests.simulation.network import Fault, When
 from tests.simulation.replicas import Replica, ReplicatedWorld
 
 from .simulated import KEY, apply, dags_at_work, edit, run
@@ -177,6 +177,14 @@ class Replicas(Machine):
         if which < len(self.replicas):
             self.replicas[which].contender.wire.cut ^= {"kubernetes"}
             self._then("a_replica_is_cut_off_or_back", then)
+
+
+def test_no_replica_dies_during_the_last_check() -> None:
+    machine = Replicas()
+    machine.create(KEY, {"dagId": "train"}, 0.4)
+    machine.die_at_a_request(calls=9, when=When.BEFORE, which=0, then=0.4)
+    machine.ends_well()
+    machine.world.close()
 
 
 def test_promises_hold_with_replicas() -> None:
