@@ -83,6 +83,11 @@ def test_a_reachable_airflow_is_known_and_ready(
         pytest.param(given(job(), run=running()), True, id="the run is in progress"),
         pytest.param(given(job(), status=under_way()), True, id="the status says that the run was submitted"),
         pytest.param(given(job(), status=finished()), True, id="a finished MLJob, whose run may be cleared"),
+        pytest.param(
+            given(job(run_policy="OncePerSpec"), status=finished(ran={"dag_id": "other"})),
+            False,
+            id="a finished MLJob that runs again",
+        ),
         pytest.param(given(job()), False, id="no attempt"),
         pytest.param(given(job(held=False), run=running()), False, id="without a finalizer nobody waits"),
         pytest.param(given(job(), status=retrying(), run=failed()), False, id="between two attempts"),

@@ -31,6 +31,23 @@ async def test_instance_in_use_is_kept_until_its_runs_have_ended(world: Platform
     assert "prod" not in world.instance_objects.objects
 
 
+async def test_instance_is_not_kept_by_a_finished_mljob_that_waits_to_run_elsewhere(world: Platform) -> None:
+    await world.run_in("prod", runPolicy="OncePerSpec")
+    await world.later(3)
+    await world.end(world.prod)
+    world.staging.down = True
+    await world.edit(airflowRef={"name": "staging"})
+    assert (world.condition("Reconciling"), world.has_finalizer) == ("True", True)
+    world.instance_objects.user_deletes("prod")
+    await world.see_all()
+    await world.instances.reconcile("prod")
+    assert "prod" not in world.instance_objects.objects
+    world.staging.down = False
+    await world.later(15)
+    await world.later(3)
+    assert (world.status.phase, world.status.airflow_instance) == (Phase.QUEUED, "staging")
+
+
 async def test_removed_instance_is_not_reconciled_when_the_cancellation_of_its_task_was_lost(
     world: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -29,13 +29,16 @@ def needs_airflow(state: State) -> bool:
     The result is False if the MLJob has no attempt, or does not have the operator's finalizer.
     Otherwise the result is True in each of these cases:
 
-    - The MLJob is finished. The operator may still have to read the run's tasks and outputs.
+    - The MLJob is finished, and is not about to run again. The operator may still have to read the
+      run's tasks and outputs.
     - The newest attempt is not over, and its run exists or may exist in Airflow.
     """
     current, presence = state.current, state.presence
     if current.attempt is None or not state.job.has_finalizer:
         return False
-    return current.finished or (current.open and (current.submitted or not (presence.absent or presence.unsent)))
+    if current.finished:
+        return state.start is None
+    return current.open and (current.submitted or not (presence.absent or presence.unsent))
 
 
 def reservation(state: State) -> Reservation | None:
