@@ -313,7 +313,7 @@ def test_each_state_of_a_backfill_has_its_conditions(situation: Given, expected:
             given(
                 job(run_policy="OncePerSpec", generation=2),
                 status=finished("Failed", ran=OTHER),
-                error=error(generation=2),
+                error=error(generation=2, counting=True),
             ),
             {
                 "Failed": ("True", "TaskFailed"),
@@ -322,6 +322,15 @@ def test_each_state_of_a_backfill_has_its_conditions(situation: Given, expected:
                 "Stalled": ("False", "AirflowUnavailable"),
             },
             id="a change whose runs can't be counted",
+        ),
+        pytest.param(
+            given(job(run_policy="OncePerSpec", generation=2), status=finished(ran=OTHER), error=error()),
+            {
+                "Complete": ("True", "Succeeded"),
+                "Reconciling": ("True", "Submitting"),
+                "Stalled": ("False", "Submitting"),
+            },
+            id="a change whose runs are counted, after an error about the earlier run",
         ),
         pytest.param(
             given(job(run_policy="OnChange"), status=finished(ran=OTHER), begun=attempt(2, run=2)),

@@ -148,6 +148,13 @@ def test_errors_are_withheld_if_another_process_may_have_built_the_conf(situatio
     assert (state.transient.kept_by, state.transient.cancel_requests.dag_refused) == (message, message)
 
 
+def test_error_about_the_runs_of_a_changed_spec_is_redacted_and_not_withheld() -> None:
+    counting = error(message="hunter2 did not answer", counting=True)
+    state, _ = redacted_state(classified(job(), run=running(), error=counting), None, UNKNOWN)
+    assert state.transient.last_error is not None
+    assert state.transient.last_error.message == "*** did not answer"
+
+
 @pytest.mark.parametrize(
     ("outputs", "redaction", "expected"),
     [

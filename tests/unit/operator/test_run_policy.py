@@ -243,6 +243,9 @@ class TestRunPolicy:
         await edit(world, conf={"day": 2})
         assert (world.status.phase, world.status.observed_generation) == (Phase.SUCCEEDED, 1)
         assert (world.condition("SpecApplied"), world.condition("Reconciling")) == ("False", "True")
+        assert "Airflow is down" in [
+            each.message for each in world.status.conditions or () if each.type == "SpecApplied"
+        ]
         world.airflow.down = False
         await world.later(15)
         await world.later(3)

@@ -78,6 +78,7 @@ def error(
     failures: int = 1,
     starting: bool = False,
     stalls: bool = False,
+    counting: bool = False,
 ) -> LastError:
     """Return the error of the operator's last failed request.
 
@@ -87,8 +88,9 @@ def error(
         failures: How many requests in a row have failed for this reason.
         starting: Whether the request was to start the run.
         stalls: Whether the request fails again until somebody changes the spec or the DAG.
+        counting: Whether the request was to count the runs of the spec.
     """
-    return LastError(reason, message, generation, again, failures, starting, stalls)
+    return LastError(reason, message, generation, again, failures, starting, stalls, counting)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -215,7 +215,8 @@ class Reconciler:
 
     def _after_failure(self, error: OperatorError, action: Action, state: State) -> TransientState:
         job, transient, now, message = state.job, state.transient, self._clock(), _message(error, state)
-        starting = isinstance(action, actions.CountRuns | actions.Submit | actions.ClearFailed)
+        counting = isinstance(action, actions.CountRuns)
+        starting = counting or isinstance(action, actions.Submit | actions.ClearFailed)
         if starting:
             transient = replace(transient, kept_by=message)
             if isinstance(error, AirflowError) and error.outcome_unknown:
@@ -225,7 +226,7 @@ class Reconciler:
         # A cancellation is retried until its deadline, whatever the error is.
         stalls = error.stalls and state.cancellation.reason is None
         retry_at = now + timedelta(seconds=backoff(error, failures))
-        last_error = LastError(error.reason, message, job.generation, retry_at, failures, starting, stalls)
+        last_error = LastError(error.reason, message, job.generation, retry_at, failures, starting, stalls, counting)
         return replace(transient, last_error=last_error)
 
 

@@ -28,6 +28,8 @@ class LastError:
             for the retry of such a request.
         stalls: Whether the condition Stalled is True, because somebody has to change the spec or
             the DAG.
+        counting: Whether the request belonged to the count of the spec's runs (runPolicy
+            OncePerSpec). The message of such a request can't quote the newest attempt's run.
     """
 
     reason: str
@@ -37,6 +39,7 @@ class LastError:
     failures: int = 1
     starting: bool = False
     stalls: bool = False
+    counting: bool = False
 
 
 @frozen

@@ -39,6 +39,8 @@ def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> t
     # An earlier process may have built the conf of the run. Then this process may not know all
     # texts from Secrets in the conf.
     transient = _transient(s.transient, redaction.untrusted if _has_run(s) else redaction.text)
+    if (last_error := s.transient.last_error) is not None and last_error.counting:
+        transient = replace(transient, last_error=replace(last_error, message=redaction.text(last_error.message)))
     if transient.unknown_params is not None:
         # This process has built the conf, so it knows all texts from Secrets in it.
         transient = replace(transient, unknown_params=redaction.text(transient.unknown_params))

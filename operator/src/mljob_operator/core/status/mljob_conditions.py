@@ -76,15 +76,15 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
 def rerun_blocker(state: State) -> Blocker | None:
     """Return why a finished MLJob can't run again now, although its changed spec or a requested
     retry demands another run. Return None if nothing demands another run, if nothing blocks the
-    run, or if it is too early for the run (:attr:`.Start.due`). A failed request is returned as a
-    Blocker.
+    run, or if it is too early for the run (:attr:`.Start.due`). A failed request to count the runs
+    of the spec is returned as a Blocker.
     """
     start, last_error = state.start, state.transient.last_error
     if start is None or not start.rerun:
         return None
     if start.blocker is not None:
         return start.blocker if start.due else None
-    if start.uncounted and last_error is not None:
+    if start.uncounted and last_error is not None and last_error.counting:
         return Blocker(last_error.reason, last_error.message, last_error.stalls)
     return None
 
