@@ -10,6 +10,7 @@ from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.controllers.mljob import status_writer
 from mljob_operator.controllers.mljob.worker_state import WorkerState
 from mljob_operator.controllers.mljob.write_pace import WritePace
+from mljob_operator.controllers.mljob.write_queue import Priority
 from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.facts import Report, RunFact, TaskFact
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key, RunKey
@@ -217,6 +218,26 @@ async def test_end_of_a_run_does_not_wait_for_the_turn_of_its_progress(
     door.open()
     await world.settle()
     assert door.keys[:2] == [OTHER, THIRD]
+
+
+async def test_mljob_gets_no_turn_before_its_status_may_be_written_again(
+    world: World, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.job_controller.workers, "_min_interval", 60)
+    queue, sent = world.job_controller._writer._writes, asyncio.Event()
+
+    async def send() -> None:
+        sent.set()
+
+    later = asyncio.create_task(queue.send(Priority.EVENT, send))
+    await rounds()
+    say(world, KEY, progress(0.5))
+    await rounds()
+    assert not sent.is_set()
+    door.open()
+    await rounds()
+    assert sent.is_set(), "no turn is left unused"
+    await later
 
 
 async def test_new_mljobs_wait_for_their_first_write_without_a_step(world: World, door: Door) -> None:

@@ -278,8 +278,15 @@ class MLJobController:
         """Wake an MLJob's worker for a change of a run that has not ended. If the MLJob waits for
         its turn in the queue of writes, or has to wait there, do not wake the worker: the step at
         the MLJob's turn takes all changes until then.
+
+        An MLJob whose status may not be written again yet does not join the queue, because it could
+        not use its turn.
         """
-        if worker.awaits_turn or (worker.follows_quietly and self._writer.joins_queue(key, Priority.PROGRESS)):
+        if worker.awaits_turn or (
+            worker.follows_quietly
+            and self.workers.pause_of(worker) <= 0
+            and self._writer.joins_queue(key, Priority.PROGRESS)
+        ):
             self.workers.note_input(worker)
             worker.awaits_turn = True
         else:

@@ -186,6 +186,12 @@ class Workers:
         if worker.woken_at is None:
             worker.woken_at = asyncio.get_running_loop().time()
 
+    def pause_of(self, worker: WorkerState) -> float:
+        """Return the seconds until the worker's next step may start, because of ``min_interval``. If
+        the result is not positive, the step may start now.
+        """
+        return worker.written_at + self._min_interval - asyncio.get_running_loop().time()
+
     def wake_after(self, key: Key, seconds: float) -> None:
         """Make the worker of an MLJob run a step after ``seconds`` at the latest. If a step is
         running, do nothing.
@@ -319,8 +325,7 @@ class Workers:
         until: float | None = None
         try:
             while worker.needs_step and not self._closing and not self._holds:
-                pause = worker.written_at + self._min_interval - asyncio.get_running_loop().time()
-                if pause > 0:
+                if (pause := self.pause_of(worker)) > 0:
                     await asyncio.sleep(pause)
                     # Steps may be held or stopped by now.
                     continue
