@@ -240,6 +240,21 @@ async def test_mljob_gets_no_turn_before_its_status_may_be_written_again(
     await later
 
 
+async def test_end_of_the_last_task_is_not_left_for_the_turn_of_the_mljob(world: World, door: Door) -> None:
+    early_pass = world.job_controller.early_pass(SETTINGS_AIRFLOW)
+    followed = world.job_controller.lister.followed(SETTINGS_AIRFLOW)
+    say(world, FOURTH, progress(0.5))
+    await rounds()
+    early_pass.clear()
+    say(world, KEY, event("extract", TaskState.SUCCESS))
+    await rounds()
+    assert (early_pass.is_set(), KEY in followed.hot) == (False, False)
+    say(world, KEY, event("fit", TaskState.SUCCESS))
+    await rounds()
+    assert (early_pass.is_set(), KEY in followed.hot) == (True, True), "the end of the run is looked for"
+    assert door.keys == [OTHER]
+
+
 async def test_new_mljobs_wait_for_their_first_write_without_a_step(world: World, door: Door) -> None:
     say(world, KEY, progress(0.5))
     await rounds()

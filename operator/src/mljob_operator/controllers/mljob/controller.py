@@ -201,7 +201,7 @@ class MLJobController:
         if isinstance(fact, RunFact) and fact.ended:
             self.workers.wake(key)
         else:
-            self._wake_for_progress(key, worker)
+            self._wake_for_progress(key, worker, [fact] if isinstance(fact, TaskFact) else ())
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
         """Pass a change from a Kafka event to the worker of the MLJob whose backfill has the
@@ -272,17 +272,27 @@ class MLJobController:
             if snapshot.run is not None and snapshot.run.ended:
                 self.workers.wake(key)
             else:
-                self._wake_for_progress(key, worker)
+                self._wake_for_progress(key, worker, snapshot.tasks)
 
-    def _wake_for_progress(self, key: Key, worker: WorkerState) -> None:
+    def _wake_for_progress(self, key: Key, worker: WorkerState, tasks: Sequence[TaskFact]) -> None:
         """Wake an MLJob's worker for a change of a run that has not ended. If the MLJob waits for
         its turn in the queue of writes, or has to wait there, do not wake the worker: the step at
         the MLJob's turn takes all changes until then.
 
+        An exception is the end of the last task: a step finds that the change feed has to be read
+        more often.
+
         An MLJob whose status may not be written again yet does not join the queue, because it could
         not use its turn.
+
+        Args:
+            key: The MLJob.
+            worker: The MLJob's worker.
+            tasks: The tasks that the change is about.
         """
-        if worker.awaits_turn or (
+        if worker.note_ends(tasks):
+            self.workers.wake(key)
+        elif worker.awaits_turn or (
             worker.follows_quietly
             and self.workers.pause_of(worker) <= 0
             and self._writer.joins_queue(key, Priority.PROGRESS)

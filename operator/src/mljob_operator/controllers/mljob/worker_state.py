@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -18,11 +18,11 @@ from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import TransientState
 from ...core.run.backfill import BackfillRun
-from ...core.run.facts import EventId, RunFact, Snapshot, TaskFact
+from ...core.run.facts import EventId, RunFact, Snapshot, TaskFact, TaskKey
 from ...core.run.halt import Halt
 from ...core.run.observed_run import LONG_AGO, fold, observe, tells_nothing_new
 from ...core.run.run_key import RunKey
-from ...core.run.states import TERMINAL_PHASES
+from ...core.run.states import FINISHED_TASK, TERMINAL_PHASES
 from ...core.status.tasks import RunTasks
 
 Done = Callable[[], None]
@@ -39,6 +39,8 @@ class Inbox:
         snapshots: Answers of Airflow's REST API about single runs, each with the run.
         halts: Empty if the run's DAG was not checked since the last step. Otherwise one item: the
             reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
+        ended_tasks: The tasks that have ended according to ``facts`` and ``snapshots``
+            (:meth:`WorkerState.note_ends`).
         look_up: Whether the run has to be requested from Airflow.
         forget_error: Whether the next step drops the last error and ends its backoff.
         retry_now: Whether the next step ends the backoff of the last error, but keeps the error.
@@ -47,6 +49,7 @@ class Inbox:
     facts: list[tuple[Collection[RunKey], TaskFact | RunFact | BackfillRun]] = field(default_factory=list)
     snapshots: list[tuple[RunKey, Snapshot]] = field(default_factory=list)
     halts: tuple[Halt | None, ...] = ()
+    ended_tasks: set[TaskKey] = field(default_factory=set)
     look_up: bool = False
     forget_error: bool = False
     retry_now: bool = False
@@ -132,6 +135,17 @@ class WorkerState:
             and self.task is None
             and not self.needs_step
         )
+
+    def note_ends(self, tasks: Iterable[TaskFact]) -> bool:
+        """Record which of ``tasks`` have ended. ``tasks`` are new in the inbox. Return whether
+        ``tasks`` has the last known task that has not ended.
+        """
+        ended = {fact.key for fact in tasks if fact.state in FINISHED_TASK}
+        if not ended or self.tracked is None:
+            return False
+        self.inbox.ended_tasks |= ended
+        known = self.tracked.observed_run.tasks.values()
+        return all(fact.shown_state in FINISHED_TASK or fact.key in self.inbox.ended_tasks for fact in known)
 
     def last_state(self, classify: Callable[[TrackedJob], State]) -> State:
         """Return the state of the tracked MLJob. If no state is stored, or if ``tracked`` has
