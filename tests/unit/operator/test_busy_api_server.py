@@ -8,7 +8,7 @@ import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.controllers.mljob import status_writer
-from mljob_operator.controllers.mljob.worker_state import WorkerState
+from mljob_operator.controllers.mljob.worker_state import MAX_UNREAD_SNAPSHOTS, WorkerState
 from mljob_operator.controllers.mljob.write_pace import WritePace
 from mljob_operator.controllers.mljob.write_queue import Priority
 from mljob_operator.core.mljob.resource.job import Job
@@ -253,6 +253,25 @@ async def test_end_of_the_last_task_is_not_left_for_the_turn_of_the_mljob(world:
     await rounds()
     assert (early_pass.is_set(), KEY in followed.hot) == (True, True), "the end of the run is looked for"
     assert door.keys == [OTHER]
+
+
+async def test_answers_of_airflow_about_a_waiting_mljob_do_not_pile_up(world: World, door: Door) -> None:
+    say(world, FOURTH, progress(0.5))
+    await rounds()
+    run = next(run for run in world.airflow.runs.values() if f".{KEY[1]}." in run.run_id)
+    world.airflow.set_task(run, "extract", TaskState.SUCCESS)
+    worker = world.job_controller.workers.get(KEY)
+    assert worker is not None
+    for _ in range(100):
+        world.clock.tick(0.1)
+        await world.resync.pass_once()
+        await rounds()
+        assert len(worker.inbox.snapshots) <= MAX_UNREAD_SNAPSHOTS
+    assert worker.awaits_turn
+    door.open()
+    await world.settle()
+    assert world.status.tasks is not None
+    assert world.status.tasks[0].state == "success"
 
 
 async def test_new_mljobs_wait_for_their_first_write_without_a_step(world: World, door: Door) -> None:

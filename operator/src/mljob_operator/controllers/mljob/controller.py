@@ -279,8 +279,9 @@ class MLJobController:
         its turn in the queue of writes, or has to wait there, do not wake the worker: the step at
         the MLJob's turn takes all changes until then.
 
-        An exception is the end of the last task: a step finds that the change feed has to be read
-        more often.
+        There are two exceptions. If the last task has ended, a step finds that the change feed has
+        to be read more often. If many answers of Airflow wait in the inbox, a step folds them,
+        because the change feed repeats each change.
 
         An MLJob whose status may not be written again yet does not join the queue, because it could
         not use its turn.
@@ -290,7 +291,7 @@ class MLJobController:
             worker: The MLJob's worker.
             tasks: The tasks that the change is about.
         """
-        if worker.note_ends(tasks):
+        if worker.note_ends(tasks) or worker.has_many_snapshots:
             self.workers.wake(key)
         elif worker.awaits_turn or (
             worker.follows_quietly

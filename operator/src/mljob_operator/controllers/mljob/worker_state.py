@@ -27,6 +27,12 @@ from ...core.status.tasks import RunTasks
 
 Done = Callable[[], None]
 
+MAX_UNREAD_SNAPSHOTS = 10
+"""The number of Airflow's answers in the inbox of an MLJob that waits in the queue of writes, from
+which a step folds the answers before the MLJob's turn. The change feed repeats each change, so the
+answers would pile up.
+"""
+
 
 @dataclass(slots=True)
 class Inbox:
@@ -135,6 +141,13 @@ class WorkerState:
             and self.task is None
             and not self.needs_step
         )
+
+    @property
+    def has_many_snapshots(self) -> bool:
+        """Whether a step has to fold the snapshots in the inbox, although the MLJob waits in the
+        queue of writes.
+        """
+        return len(self.inbox.snapshots) >= MAX_UNREAD_SNAPSHOTS
 
     def note_ends(self, tasks: Iterable[TaskFact]) -> bool:
         """Record which of ``tasks`` have ended. ``tasks`` are new in the inbox. Return whether
