@@ -151,14 +151,17 @@ class WorkerState:
 
     def note_ends(self, tasks: Iterable[TaskFact]) -> bool:
         """Record which of ``tasks`` have ended. ``tasks`` are new in the inbox. Return whether
-        ``tasks`` has the last known task that has not ended.
+        ``tasks`` has the last task of the run that has not ended. The result is False if the
+        operator does not know all tasks of the run.
         """
         ended = {fact.key for fact in tasks if fact.state in FINISHED_TASK}
         if not ended or self.tracked is None:
             return False
         self.inbox.ended_tasks |= ended
-        known = self.tracked.observed_run.tasks.values()
-        return all(fact.shown_state in FINISHED_TASK or fact.key in self.inbox.ended_tasks for fact in known)
+        run = self.tracked.observed_run
+        return run.complete and all(
+            fact.shown_state in FINISHED_TASK or fact.key in self.inbox.ended_tasks for fact in run.tasks.values()
+        )
 
     def last_state(self, classify: Callable[[TrackedJob], State]) -> State:
         """Return the state of the tracked MLJob. If no state is stored, or if ``tracked`` has
