@@ -116,12 +116,16 @@ def _drive(
     watcher.observations()
     requests, posts = api_requests.counted(bench.cluster), bench.airflow.requests()
     cpu = _cpu(bench, operator)
+    created: dict[str, float] = {}
     seen: dict[str, float] = {}
     done: dict[str, float] = {}
 
     def all_done() -> bool:
         for one in watcher.observations():
-            if one.namespace == NAMESPACE and one.phase in OVER:
+            if one.namespace != NAMESPACE:
+                continue
+            created.setdefault(one.name, one.at)
+            if one.phase in OVER:
                 seen.setdefault(one.name, one.at)
                 if not one.held:
                     done.setdefault(one.name, one.at)
@@ -144,7 +148,7 @@ def _drive(
     return Result(
         rate,
         count,
-        throughput(sorted(done[name] for name in names)),
+        throughput([created[name] for name in names], [done[name] for name in names]),
         latencies,
         api_requests.counted(bench.cluster) - requests,
         operator_cpu,
@@ -154,18 +158,20 @@ def _drive(
     )
 
 
-def throughput(ends: Sequence[float]) -> float:
-    """Return with how many MLJobs the operator was done per second.
+def throughput(created: Sequence[float], done: Sequence[float]) -> float:
+    """Return with how many MLJobs the operator was done per second, from the first creation to the
+    last write. The time that the fastest MLJob took does not count, because its run takes most of
+    that time.
 
-    The first and the last tenth of ``ends`` are left out, so that a slow first or last run has no
-    effect.
+    Under load, last writes wait until the load is over. So the times between the last writes say
+    nothing about the throughput.
 
     Args:
-        ends: The times of the MLJobs' last writes, in seconds, sorted.
+        created: When each MLJob was created, in seconds.
+        done: When the last write about each MLJob arrived, in seconds, in the same order.
     """
-    cut = len(ends) // 10
-    middle = ends[cut : len(ends) - cut]
-    return (len(middle) - 1) / (middle[-1] - middle[0])
+    fastest = min(end - start for start, end in zip(created, done, strict=True))
+    return (len(done) - 1) / (max(done) - min(created) - fastest)
 
 
 def _cpu(bench: BenchStack, operator: psutil.Process) -> list[float]:
