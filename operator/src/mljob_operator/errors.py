@@ -43,7 +43,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 SPREAD = 0.2
 """The random share of a delay, as a fraction of the delay. With this share, requests that failed at
@@ -114,33 +114,32 @@ class AirflowUnreadable(AirflowUnavailable):
     """
 
 
-@contextmanager
-def after_effect() -> Iterator[None]:
+def after_effect() -> AbstractContextManager[None]:
     """A context manager for a request after an operation that has taken effect, for example to read
     a run after its submission.
 
     Raises:
         AirflowError: The error of the request, with ``outcome_unknown`` set to True.
     """
-    try:
-        yield
-    except AirflowError as error:
-        error.outcome_unknown = True
-        raise
+    return _set_outcome_unknown(True)
 
 
-@contextmanager
-def before_effect() -> Iterator[None]:
+def before_effect() -> AbstractContextManager[None]:
     """A context manager for a request before an operation takes effect, for example to read a run
     that may have to be cleared.
 
     Raises:
         AirflowError: The error of the request, with ``outcome_unknown`` set to False.
     """
+    return _set_outcome_unknown(False)
+
+
+@contextmanager
+def _set_outcome_unknown(outcome_unknown: bool) -> Iterator[None]:
     try:
         yield
     except AirflowError as error:
-        error.outcome_unknown = False
+        error.outcome_unknown = outcome_unknown
         raise
 
 

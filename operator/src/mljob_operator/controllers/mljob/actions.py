@@ -82,8 +82,12 @@ class ActionContext:
         """The :class:`.DagRuns` object for the Airflow of the next attempt, which may be another
         Airflow than that of the newest attempt. For the credentials, see :attr:`dag_runs`.
         """
-        first = self.state.inputs.first_run
-        return self._airflows.dag_runs(first.airflow, User(self.job.namespace, first.dag_id), cancelling=False)
+        return self._airflows.dag_runs(self.state.inputs.first_run.airflow, self.next_user, cancelling=False)
+
+    @property
+    def next_user(self) -> User:
+        """The user of the requests to :attr:`next_dag_runs`."""
+        return User(self.job.namespace, self.state.inputs.first_run.dag_id)
 
     @property
     def operators_dag_runs(self) -> DagRuns:

@@ -29,7 +29,7 @@ from ...errors import (
     ReferenceMissing,
     backoff,
 )
-from ...ports import Airflows, Clock, JobStore, User
+from ...ports import Airflows, Clock, JobStore
 from .actions import UNKNOWN_FOR, ActionContext, Actions, user_of
 from .backfill_actions import BackfillActions
 from .cancellation_actions import CancellationActions
@@ -199,11 +199,10 @@ class Reconciler:
     async def _failed(self, context: ActionContext, action: Action, error: OperatorError) -> TrackedJob:
         state = context.state
         if isinstance(error, AirflowUnavailable | AirflowUnauthorized | AirflowForbidden):
-            run, user = state.run, user_of(state)
             if isinstance(action, actions.CountRuns):
-                run = state.inputs.first_run
-                user = User(state.job.namespace, run.dag_id)
-            self._airflows.request_probe(run.airflow, user)
+                self._airflows.request_probe(state.inputs.first_run.airflow, context.next_user)
+            else:
+                self._airflows.request_probe(state.run.airflow, user_of(state))
         tracked = context.with_result(transient=self._after_failure(error, action, state))
         redacted = await self.redaction.transient(self.classifier.state(tracked))
         if redacted.last_error is not None:
