@@ -40,8 +40,8 @@ class LivePlatform:
 
     async def page(self) -> PlatformPage:
         """Return the current content of the page. If the AirflowInstances can't be read, the
-        content says why. If the report of a monitoring DAG can't be read, the content lacks this
-        report.
+        content says why. If the report of a monitoring DAG is still being read or can't be read,
+        the content lacks this report, and says so.
 
         Raises:
             MLJobError: The MLJobs can't be listed.
@@ -53,10 +53,11 @@ class LivePlatform:
             refusal = str(error)
         await self._jobs.ready()
         jobs = self._jobs.newest_first()
-        reports = [await self._whole(summary) for summary in _newest_monitors(jobs)]
-        await settle(reports)
-        monitors = [found.answer for found in reports if found.answer is not None]
-        return platform_page(self._instances.items.values(), jobs, monitors, refusal=refusal)
+        lookups = {summary.key: await self._whole(summary) for summary in _newest_monitors(jobs)}
+        await settle(lookups.values())
+        monitors = [found.answer for found in lookups.values() if found.answer is not None]
+        unread = {key: str(found.refusal or "") for key, found in lookups.items() if found.answer is None}
+        return platform_page(self._instances.items.values(), jobs, monitors, refusal=refusal, unread=unread)
 
     async def show(self) -> Shown:
         """Return the current HTML of the page.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -96,13 +97,16 @@ class PlatformPage:
         findings: The problems that monitoring DAGs have found, as pairs: an owner of DAGs, and the
             problems of the owner's DAGs. The pair with ``platform`` instead of an owner has the
             problems without an owner, such as the problems of a pool.
-        no_findings: The text to show if ``findings`` is empty.
+        unread: Sentences about the reports of monitoring DAGs that ``findings`` lacks, because they
+            are still being read or can't be read.
+        no_findings: The text to show if ``findings`` and ``unread`` are empty.
     """
 
     airflows: tuple[Airflow, ...]
     refusal: str
     waiting: tuple[WaitingGroup, ...]
     findings: tuple[tuple[str, tuple[ShownFinding, ...]], ...]
+    unread: tuple[str, ...]
     no_findings: str
 
 
@@ -112,6 +116,7 @@ def platform_page(
     monitors: Iterable[MLJob] = (),
     *,
     refusal: str = "",
+    unread: Mapping[str, str] = MappingProxyType({}),
 ) -> PlatformPage:
     """Return the content of the platform page.
 
@@ -120,6 +125,9 @@ def platform_page(
         jobs: The MLJobs that the user of the page may see, the newest first.
         monitors: The newest succeeded MLJob of each monitoring DAG.
         refusal: Why the AirflowInstances are not shown, or an empty text.
+        unread: The MLJobs of monitoring DAGs that ``monitors`` lacks. A key is an MLJob as
+            ``namespace/name``. The value says why the MLJob can't be read, and is empty while the
+            MLJob is being read.
     """
     airflows = sorted((_airflow(item) for item in list(instances)[:MAX_AIRFLOWS]), key=lambda airflow: airflow.name)
     reports = [report for job in monitors if (report := _report(job)) is not None]
@@ -128,6 +136,7 @@ def platform_page(
         refusal=refusal,
         waiting=_waiting(jobs),
         findings=_findings(reports),
+        unread=tuple(_unread(key, reason) for key, reason in unread.items()),
         no_findings="Nothing that needs attention." if reports else _NO_FINDINGS,
     )
 
@@ -191,6 +200,11 @@ def _report(job: MLJob) -> MonitoringReport | None:
             except ValidationError:
                 continue
     return None
+
+
+def _unread(key: str, reason: str) -> str:
+    report = f"The report of MLJob {key}"
+    return f"{report} can't be read: {reason}" if reason else f"{report} is being read."
 
 
 def _findings(reports: Sequence[MonitoringReport]) -> tuple[tuple[str, tuple[ShownFinding, ...]], ...]:
