@@ -86,9 +86,6 @@ def _of(job: Job, world: World) -> Iterator[str]:
 
     if finished and job.has_finalizer:
         yield "it is finished, and holds a finalizer"
-    # A finished MLJob that is to run again is not deleted (ADR 0030).
-    if finished and spec.ttl_seconds_after_finished is not None and not wants_retry(job):
-        yield "its time to live has passed"
     if status.phase is Phase.CANCELLING:
         yield "its cancellation was lost"
     queues = status.reason == "BackfillActive" and bool(list(airflow.backfills.at_work()))
@@ -107,6 +104,10 @@ def _of(job: Job, world: World) -> Iterator[str]:
         yield "its resumption was lost"
     told = {condition.reason for condition in status.conditions or ()}
     held_up = busy and not told.isdisjoint({"ConcurrencyLimit", "AirflowInstanceNotReady"})
+    # A finished MLJob that is to run again is not deleted (ADR 0030).
+    runs_again = wants_retry(job) or held_up or waits
+    if finished and spec.ttl_seconds_after_finished is not None and not runs_again:
+        yield "its time to live has passed"
     if finished and wants_retry(job) and not held_up and not waits:
         yield f"its requested retry {job.retry_request!r} was lost"
     paused = job.is_backfill and status.phase is Phase.SUSPENDED

@@ -14,7 +14,7 @@ user must be fulfilled.
 
 An example is one sequence of steps. The environment variable ``PROMISES_EXAMPLES`` sets the number
 of random examples, and ``PROMISES_SEED`` (default 0) sets their seed. Without
-``PROMISES_EXAMPLES``, there are 60 examples, which are the same in each test run.
+``PROMISES_EXAMPLES``, there are 60 examples or fewer, which are the same in each test run.
 """
 
 from __future__ import annotations
@@ -424,13 +424,16 @@ class Machine(RuleBasedStateMachine):
         assert at_rest >= ROUNDS_AT_REST, "\n".join(restless)
 
 
-def hold(machine: type[Machine]) -> None:
+def hold(machine: type[Machine], *, usual_examples: int = 60) -> None:
     """Let Hypothesis try sequences of steps of ``machine``. Fail if an assertion of ``machine``
     fails in one of these sequences.
+
+    Args:
+        usual_examples: The number of sequences without ``PROMISES_EXAMPLES``.
     """
     examples = int(os.environ.get("PROMISES_EXAMPLES", "0"))
     searched = settings(
-        max_examples=examples or 60,
+        max_examples=examples or usual_examples,
         stateful_step_count=40,
         derandomize=not examples,
         database=None,

@@ -184,14 +184,15 @@ class Process:
         settings = FixedSettings(
             events_topic=world.topic.name, kafka_bootstrap_servers="kafka:9092", orphaned_runs="Cancel"
         )
-        self.parts = wire(settings, ports, run_in_background=self._do, process=name)
+        self.parts = wire(settings, ports, run_in_background=self.do, process=name)
         self.instances, self.job_controller = self.parts.instances, self.parts.job_controller
         self._seen = world.cluster.watchable
         self._news = asyncio.Event()
         self._duties: list[asyncio.Task[None]] = []
-        self._do(self._start(), "start")
+        self.do(self._start(), "start")
 
-    def _do(self, duty: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def do(self, duty: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run a coroutine until the process ends, as a task of this name."""
         task = asyncio.create_task(duty, name=name)
         self._duties.append(task)
         return task
@@ -212,8 +213,8 @@ class Process:
         for job in jobs:
             self.job_controller.observe(job)
         self.parts.start()
-        self._do(self._watch(), "watch")
-        self._do(self._watch_instances(), "watch AirflowInstances")
+        self.do(self._watch(), "watch")
+        self.do(self._watch_instances(), "watch AirflowInstances")
 
     async def _watch(self) -> None:
         changes = self.world.cluster.changes
@@ -360,7 +361,7 @@ class World:
         but :class:`.ReplicatedWorld` records the change.
         """
 
-    def soon(self, what: Callable[[], None]) -> None:
+    def soon(self, what: Callable[[], object]) -> None:
         self.loop.call_soon(what)
 
     def run(self, seconds: float) -> None:

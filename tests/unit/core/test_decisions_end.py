@@ -172,6 +172,23 @@ def test_confirm_the_end(situation: Given, expected: object) -> None:
         ),
         pytest.param(
             given(
+                job(held=False, ttl_seconds_after_finished=0, run_policy="OnChange"),
+                status=finished(ran={"dag_id": "other"}),
+                catalog=catalog(full=[""]),
+            ),
+            Wait(),
+            id="passes: another spec is to be run, and waits for its turn",
+        ),
+        pytest.param(
+            given(
+                job(held=False, ttl_seconds_after_finished=0, run_policy="OnChange", airflow_ref={"name": "gone"}),
+                status=finished(ran={"dag_id": "other"}),
+            ),
+            Wait(),
+            id="passes: another spec is to be run, and waits until a person corrects it",
+        ),
+        pytest.param(
+            given(
                 job(run_policy="OnChange"),
                 status=finished(ran={"dag_id": "other"}),
                 run=succeeded(),
@@ -315,6 +332,23 @@ ENDED = finished(completed=ago(100))
             ),
             AddFinalizer(),
             id="passes: another spec is to be run",
+        ),
+        pytest.param(
+            given(
+                job(held=False, ttl_seconds_after_finished=0, run_policy="OnChange"),
+                status=finished(ran={"dag_id": "other"}),
+                catalog=catalog(full=[""]),
+            ),
+            Wait(),
+            id="passes: another spec is to be run, and waits for its turn",
+        ),
+        pytest.param(
+            given(
+                job(held=False, ttl_seconds_after_finished=0, run_policy="OnChange", airflow_ref={"name": "gone"}),
+                status=finished(ran={"dag_id": "other"}),
+            ),
+            Wait(),
+            id="passes: another spec is to be run, and waits until a person corrects it",
         ),
         pytest.param(
             given(job(held=False, ttl_seconds_after_finished=0, deleted=ago(5)), status=ENDED),
