@@ -55,6 +55,8 @@ class Result:
             :func:`throughput`.
         latencies: For each MLJob, the seconds from the end of the run in Airflow until a watch
             receives the final phase.
+        progress_latencies: For each task of each MLJob except the last task, the seconds from the
+            end of the task in Airflow until a watch receives a status that shows the end.
         writes: How many requests about MLJobs and Events the API server answered, by kind of
             request. :func:`benchmarks.api_requests.counted` lists the kinds.
         operator_cpu_ms: The operator's CPU time divided by ``jobs``, in milliseconds.
@@ -67,6 +69,7 @@ class Result:
     jobs: int
     jobs_per_second: float
     latencies: Sequence[float]
+    progress_latencies: Sequence[float]
     writes: Counter[str]
     operator_cpu_ms: float
     api_cpu_ms: float
@@ -82,6 +85,8 @@ class Result:
             "jobs_per_second": round(self.jobs_per_second, 1),
             "end_to_seen_p50_ms": round(percentile(self.latencies, 0.5) * 1000),
             "end_to_seen_p99_ms": round(percentile(self.latencies, 0.99) * 1000),
+            "progress_to_seen_p50_ms": round(percentile(self.progress_latencies, 0.5) * 1000),
+            "progress_to_seen_p99_ms": round(percentile(self.progress_latencies, 0.99) * 1000),
             "per_job": {kind: round(count / self.jobs, 2) for kind, count in sorted(self.writes.items())},
             "operator_cpu_ms_per_job": round(self.operator_cpu_ms, 1),
             "api_server_cpu_ms_per_job": round(self.api_cpu_ms, 1),
@@ -119,12 +124,15 @@ def _drive(
     created: dict[str, float] = {}
     seen: dict[str, float] = {}
     done: dict[str, float] = {}
+    succeeded: dict[str, list[float]] = {name: [] for name in names}
 
     def all_done() -> bool:
         for one in watcher.observations():
             if one.namespace != NAMESPACE:
                 continue
             created.setdefault(one.name, one.at)
+            if (times := succeeded.get(one.name)) is not None:
+                times.extend([one.at] * (one.succeeded - len(times)))
             if one.phase in OVER:
                 seen.setdefault(one.name, one.at)
                 if not one.held:
@@ -144,12 +152,19 @@ def _drive(
     ]
     if len(latencies) < count:
         raise MeasurementError(f"Airflow has ended {len(latencies)} runs of {count} MLJobs")
+    progress_latencies = [
+        seen_at - at
+        for run_id, ended in bench.airflow.task_ends().items()
+        if (name := name_of(run_id, PREFIX, NAMESPACE)) in wanted
+        for at, seen_at in zip(ended[:-1], succeeded[name], strict=False)
+    ]
     said = bench.airflow.requests()
     return Result(
         rate,
         count,
         throughput([created[name] for name in names], [done[name] for name in names]),
         latencies,
+        progress_latencies,
         api_requests.counted(bench.cluster) - requests,
         operator_cpu,
         api_cpu,

@@ -179,6 +179,13 @@ class Airflow:
         ends: dict[str, float] = self._request("GET", "/simulation/ends")
         return ends
 
+    def task_ends(self) -> dict[str, list[float]]:
+        """Return when the tasks of each run succeeded in the simulated Airflow, by run id, in
+        seconds of the monotonic clock. The task that succeeded first comes first.
+        """
+        ends: dict[str, list[float]] = self._request("GET", "/simulation/task-ends")
+        return ends
+
     def set_faults(self, faults: Mapping[str, Any]) -> None:
         """Replace the faults of the simulated Airflow (:class:`.simulated_airflow.faults.Faults`)."""
         self._request("PUT", "/simulation/faults", faults)

@@ -67,20 +67,34 @@ def _show_load(results: Mapping[str, Any]) -> None:
         print(f"\n{'floor: the bare writes':<28}{floor['jobs_per_second']:>8} jobs/s, {floor['writes_per_job']} writes")
     if not rates:
         return
-    columns = ("jobs/s", "of floor", "end->seen p50", "p99 ms", "status", "finalizer", "Events", "GET", "operator",
+    columns = ("jobs/s", "of floor", "end->seen p50", "p99 ms", "task->seen p50", "p99 ms", "status", "finalizer", "Events", "GET", "operator",
                "API server", "twice")  # fmt: skip
-    print(f"\n{'MLJobs a second':<18}" + "".join(f"{name:>14}" for name in columns))
-    print(f"{'':<18}" + "".join(f"{name:>14}" for name in (*[""] * 4, *["writes a job"] * 4, *["CPU ms a job"] * 2)))
+    print(f"\n{'MLJobs a second':<18}" + "".join(f"{name:>15}" for name in columns))
+    print(f"{'':<18}" + "".join(f"{name:>15}" for name in (*[""] * 6, *["writes a job"] * 4, *["CPU ms a job"] * 2)))
     for rate, row in rates.items():
         per_job = row["per_job"]
         writes = [per_job.get(kind, 0.0) for kind in ("status patches", "finalizer patches", "events", "gets")]
         ratio = f"{row['of_floor']:.2f}" if "of_floor" in row else "-"
-        cells = [row["jobs_per_second"], ratio, row["end_to_seen_p50_ms"], row["end_to_seen_p99_ms"], *writes,
+        cells = [row["jobs_per_second"], ratio, row["end_to_seen_p50_ms"], row["end_to_seen_p99_ms"],
+                 row["progress_to_seen_p50_ms"], row["progress_to_seen_p99_ms"], *writes,
                  row["operator_cpu_ms_per_job"], row["api_server_cpu_ms_per_job"], row["submitted_twice"]]  # fmt: skip
-        print(f"{rate:<18}" + "".join(f"{cell:>14}" for cell in cells))
+        print(f"{rate:<18}" + "".join(f"{cell:>15}" for cell in cells))
     if floor:
-        cells = [floor["jobs_per_second"], "1.00", "", "", 3.0, 2.0, 2.0, 0.0, "", floor["api_server_cpu_ms_per_job"]]
-        print(f"{'floor':<18}" + "".join(f"{cell:>14}" for cell in cells))
+        cells = [
+            floor["jobs_per_second"],
+            "1.00",
+            "",
+            "",
+            "",
+            "",
+            3.0,
+            2.0,
+            2.0,
+            0.0,
+            "",
+            floor["api_server_cpu_ms_per_job"],
+        ]
+        print(f"{'floor':<18}" + "".join(f"{cell:>15}" for cell in cells))
     print(f"goals: {GOAL}")
 
 

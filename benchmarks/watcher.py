@@ -34,6 +34,7 @@ class Observation:
         run_state: ``status.dagRunState``.
         phase: ``status.phase``.
         held: Whether the MLJob has a finalizer.
+        succeeded: How many tasks in ``status.tasks`` have succeeded.
     """
 
     namespace: str
@@ -43,6 +44,7 @@ class Observation:
     run_state: str | None
     phase: str | None = None
     held: bool = False
+    succeeded: int = 0
 
 
 class Watcher:
@@ -92,6 +94,7 @@ def observation(event: dict[str, Any], at: float) -> Observation:
         status.get("dagRunState"),
         status.get("phase"),
         held=bool(meta.get("finalizers")),
+        succeeded=sum(task.get("state") == "success" for task in status.get("tasks") or ()),
     )
 
 

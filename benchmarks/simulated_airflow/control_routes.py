@@ -6,6 +6,8 @@ faults do not affect these requests.
 - ``PUT /simulation/faults``: replace the faults (:class:`.Faults`).
 - ``GET /simulation/ends``: the end times of the 100,000 runs that ended last, by run id, in seconds
   of the monotonic clock.
+- ``GET /simulation/task-ends``: when the tasks of these runs succeeded, by run id, as lists of
+  seconds of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -46,3 +48,10 @@ def get_ends(airflow: SimulatedAirflow, _: Request) -> Answer:
     monotonic clock.
     """
     return 200, airflow.store.ends
+
+
+def get_task_ends(airflow: SimulatedAirflow, _: Request) -> Answer:
+    """Return when the tasks of the newest 100,000 runs succeeded, by run id, as lists of seconds of
+    the monotonic clock. The task that succeeded first comes first.
+    """
+    return 200, airflow.store.task_ends

@@ -64,6 +64,7 @@ CONTROL: list[tuple[str, str, Route]] = [
     ("GET", "/simulation", control_routes.get_counts),
     ("PUT", "/simulation/faults", control_routes.put_faults),
     ("GET", "/simulation/ends", control_routes.get_ends),
+    ("GET", "/simulation/task-ends", control_routes.get_task_ends),
 ]
 _FOR_EVERYBODY = {dag_routes.get_version, dag_routes.get_health, dag_routes.log_in}
 

@@ -16,7 +16,7 @@ from .dags import Dag
 from .runs import Run, RunKey, TaskInstance, TaskKey, now
 
 MAX_ENDS = 100_000
-"""The maximum number of ends of runs that are kept for the benchmarks."""
+"""The maximum number of runs whose ends are kept for the benchmarks."""
 
 
 class Store:
@@ -26,11 +26,14 @@ class Store:
         dags: The DAGs by id.
         ends: The end of each run by run id, in seconds of the monotonic clock. Only the newest
             ``MAX_ENDS`` ends are stored.
+        task_ends: When the tasks of each run succeeded, by run id, the earliest first, in seconds
+            of the monotonic clock. Only the newest ``MAX_ENDS`` runs are stored.
     """
 
     def __init__(self, dags: Iterable[Dag]) -> None:
         self.dags = {dag.dag_id: dag for dag in dags}
         self.ends: dict[str, float] = {}
+        self.task_ends: dict[str, list[float]] = {}
         self._runs: dict[RunKey, Run] = {}
         self._of_dag: dict[str, dict[str, Run]] = {}
         self._active: dict[RunKey, Run] = {}
@@ -104,13 +107,15 @@ class Store:
             run.end, run.ended = at, time.monotonic()
             self._active.pop(run.key, None)
             self.ends[run.run_id] = run.ended
-            if len(self.ends) > MAX_ENDS:
-                del self.ends[next(iter(self.ends))]
+            _forget_oldest(self.ends)
         self.touch(run)
 
     def set_task(self, task: TaskInstance, state: TaskState) -> None:
         """Set the state of a task instance."""
         task.set(state, now())
+        if state is TaskState.SUCCESS:
+            self.task_ends.setdefault(task.run.run_id, []).append(time.monotonic())
+            _forget_oldest(self.task_ends)
         self._moved(task)
 
     def clear(self, run: Run, keys: Iterable[TaskKey]) -> None:
@@ -150,3 +155,8 @@ class Store:
     def _moved(self, task: TaskInstance) -> None:
         self._changed_tasks.pop(task.number, None)
         self._changed_tasks[task.number] = task
+
+
+def _forget_oldest(ends: dict[str, Any]) -> None:
+    if len(ends) > MAX_ENDS:
+        del ends[next(iter(ends))]

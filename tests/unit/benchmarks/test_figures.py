@@ -57,13 +57,30 @@ def test_every_result_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> Non
 
     row = {
         "jobs_per_second": 14.1, "of_floor": 0.31, "end_to_seen_p50_ms": 2500, "end_to_seen_p99_ms": 4500,
+        "progress_to_seen_p50_ms": 210, "progress_to_seen_p99_ms": 790,
         "per_job": {"status patches": 8.8}, "operator_cpu_ms_per_job": 39.5, "api_server_cpu_ms_per_job": 130.5,
         "submitted_twice": 11,
     }  # fmt: skip
     floor = {"jobs_per_second": 45.5, "writes_per_job": 8, "api_server_cpu_ms_per_job": 22.5}
     table.show({"floor": floor, "rates": {"20": row}, "live": as_json({100: result(100), 1000: result(1000)})})
     printed = capsys.readouterr().out
-    for figure in ("14.1", "0.31", "2500", "4500", "8.8", "39.5", "130.5", "11", "45.5", "22.5", "102.4", "4.7", "7.4"):
+    for figure in (
+        "14.1",
+        "0.31",
+        "2500",
+        "4500",
+        "210",
+        "790",
+        "8.8",
+        "39.5",
+        "130.5",
+        "11",
+        "45.5",
+        "22.5",
+        "102.4",
+        "4.7",
+        "7.4",
+    ):
         assert figure in printed
     (memory,) = [line for line in printed.splitlines() if line.startswith("live_mib")]
     assert memory.split()[-1] == "1.0", "memory grows in proportion"

@@ -144,7 +144,11 @@ def test_run_of_a_paused_dag_starts_when_the_dag_is_unpaused() -> None:
         counts = ask("GET", "/simulation").json()
         assert counts["requests"]["POST /api/v2/dags/{dag_id}/dagRuns 409"] == 1
         assert (counts["runs"], counts["active"]) == ({"five": 1}, 0)
-        assert ask("GET", "/simulation/ends").json().keys() == {RUN}
+        ends, task_ends = (ask("GET", f"/simulation/{name}").json() for name in ("ends", "task-ends"))
+        assert ends.keys() == task_ends.keys() == {RUN}
+        assert len(task_ends[RUN]) == 5
+        assert task_ends[RUN] == sorted(task_ends[RUN])
+        assert task_ends[RUN][-1] <= ends[RUN]
 
 
 def test_runs_start_at_the_rate_that_is_asked_for() -> None:

@@ -10,11 +10,12 @@ from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.controllers.mljob import status_writer
 from mljob_operator.controllers.mljob.worker_state import MAX_UNREAD_SNAPSHOTS, WorkerState
 from mljob_operator.controllers.mljob.write_pace import WritePace
-from mljob_operator.controllers.mljob.write_queue import Priority
+from mljob_operator.controllers.mljob.write_queue import Priority, WriteQueue
 from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.facts import Report, RunFact, TaskFact
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
+from tests.live.eventually import until
 from tests.strategies import event
 
 from .conftest import KEY, World
@@ -238,6 +239,62 @@ async def test_mljob_gets_no_turn_before_its_status_may_be_written_again(
     await rounds()
     assert sent.is_set(), "no turn is left unused"
     await later
+
+
+async def test_progress_is_written_less_often_under_load_and_the_end_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.apply()
+    await begin(world)
+    await world.settle()
+    workers, load = world.job_controller.workers, 0.0
+    monkeypatch.setattr(WriteQueue, "load", property(lambda _: load))
+    monkeypatch.setattr(workers, "_min_interval", 60)
+    steps = count_steps(world, monkeypatch)
+    worker = workers.get(KEY)
+    assert worker is not None
+    worker.written_at = asyncio.get_running_loop().time() - 61
+    say(world, KEY, progress(0.1))
+    await world.settle()
+    assert steps == [KEY], "without load, one interval is enough"
+
+    load = 1.0
+    worker.written_at = asyncio.get_running_loop().time() - 61
+    for percent in (20, 30):
+        say(world, KEY, progress(percent / 100))
+    await rounds()
+    assert (steps, worker.timer is not None) == ([KEY], True), "with a write under way, an interval is too short"
+    worker.written_at = asyncio.get_running_loop().time() - 60 * status_writer.INTERVALS_PER_WRITE - 1
+    say(world, KEY, progress(0.4))
+    await world.settle()
+    assert steps == [KEY, KEY]
+    assert world.status.tasks is not None
+    assert {task.task_id: task.progress for task in world.status.tasks}["extract"] == 40
+
+    worker.written_at = asyncio.get_running_loop().time() - 61
+    say(world, KEY, progress(0.5))
+    world.airflow.end(newest(world), RunState.FAILED)
+    say(world, KEY, RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock()))
+    await world.settle()
+    assert world.status.phase is Phase.FAILED
+
+
+async def test_progress_that_waited_for_the_load_joins_the_queue_without_a_step(
+    world: World, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.job_controller.workers, "_min_interval", 0.01)
+    steps = count_steps(world, monkeypatch)
+    worker = world.job_controller.workers.get(KEY)
+    assert worker is not None
+    worker.written_at = asyncio.get_running_loop().time()
+    say(world, FOURTH, progress(0.5))
+    say(world, KEY, progress(0.5))
+    assert worker.timer is not None
+    await until(lambda: worker.awaits_turn, "the MLJob waits in the queue")
+    assert KEY not in steps
+    door.open()
+    await world.settle()
+    assert steps.count(KEY) == 1
 
 
 async def test_end_of_the_last_task_is_not_left_for_the_turn_of_the_mljob(world: World, door: Door) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from mljob_operator.controllers.mljob.write_pace import FASTEST_COUNTS, LEAST, MANY, MOST, WritePace
+from mljob_operator.controllers.mljob.write_pace import FASTEST_COUNTS, LATELY, LEAST, MANY, MOST, WritePace
 
 
 def limit_after(pace: WritePace, seconds: float, *, answers: int = 3000, now: float = 0.0) -> int:
@@ -56,3 +58,13 @@ def test_refusal_halves_the_limit_and_keeps_to_the_pause() -> None:
     for _ in range(20):
         pace.refused(0.0, 11.0)
     assert pace.limit == LEAST
+
+
+def test_load_is_the_average_number_of_writes_under_way() -> None:
+    pace = WritePace()
+    assert pace.load(0.0) == 0.0
+    for number in range(1, 401):
+        pace.answered(0.1, number * 0.05)
+    assert pace.load(20.0) == pytest.approx(2.0, rel=0.05)
+    assert pace.load(20.0 + LATELY) == pytest.approx(2.0 / math.e, rel=0.05)
+    assert pace.load(3600.0) == pytest.approx(0.0)

@@ -42,5 +42,6 @@ class RunSettings(EnvironmentSettings):
     """
     status_interval_seconds: Annotated[float, Field(ge=0, le=60)] = 0.1
     """The minimum time between two patches of one MLJob's status, in seconds. The pause lets one
-    patch show a burst of events. The first patch of a burst is not delayed.
+    patch show a burst of events. The first patch of a burst is not delayed. While many writes are
+    under way, patches about progress have up to eight times this pause.
     """

@@ -24,6 +24,7 @@ from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.halt import Halt
 from ...core.run.observed_run import started_by
 from ...core.run.run_key import Key, RunKey
+from ...core.run.states import TERMINAL_RUN, RunState
 from ...core.run.vanishing import MissingRuns
 from ...ports import Clock, SourceChanges, Telemetry
 from .backfill_index import BackfillIndex
@@ -198,10 +199,10 @@ class MLJobController:
         worker = self.workers.get_or_add(key)
         worker.inbox.facts.append((candidates, fact))
         worker.done.append(done)
-        if isinstance(fact, RunFact) and fact.ended:
-            self.workers.wake(key)
+        if isinstance(fact, TaskFact):
+            self._wake_for_change(key, worker, None, [fact])
         else:
-            self._wake_for_progress(key, worker, [fact] if isinstance(fact, TaskFact) else ())
+            self._wake_for_change(key, worker, fact.state, ())
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
         """Pass a change from a Kafka event to the worker of the MLJob whose backfill has the
@@ -269,36 +270,51 @@ class MLJobController:
             worker = self.workers.get_or_add(key)
         if worker is not None and not worker.takes_quietly(run, snapshot):
             worker.inbox.snapshots.append((run, snapshot))
-            if snapshot.run is not None and snapshot.run.ended:
-                self.workers.wake(key)
-            else:
-                self._wake_for_progress(key, worker, snapshot.tasks)
+            self._wake_for_change(key, worker, snapshot.run.state if snapshot.run else None, snapshot.tasks)
 
-    def _wake_for_progress(self, key: Key, worker: WorkerState, tasks: Sequence[TaskFact]) -> None:
-        """Wake an MLJob's worker for a change of a run that has not ended. If the MLJob waits for
-        its turn in the queue of writes, or has to wait there, do not wake the worker: the step at
-        the MLJob's turn takes all changes until then.
+    def _wake_for_change(
+        self, key: Key, worker: WorkerState, run_state: RunState | None, tasks: Sequence[TaskFact]
+    ) -> None:
+        """Wake an MLJob's worker for a change of its run. If the MLJob only reports the progress of
+        the run, the step may wait (:meth:`_report_progress`), and then takes all changes until its
+        start.
 
-        There are two exceptions. If the last task has ended, a step finds that the change feed has
-        to be read more often. If many answers of Airflow wait in the inbox, a step folds them,
-        because the change feed repeats each change.
-
-        An MLJob whose status may not be written again yet does not join the queue, because it could
-        not use its turn.
+        The step does not wait in these cases: The run has started or ended. The last task has
+        ended, so the change feed has to be read more often. Many answers of Airflow wait in the
+        inbox, because the change feed repeats each change.
 
         Args:
             key: The MLJob.
             worker: The MLJob's worker.
+            run_state: The state of the run. None if the change is about tasks only.
             tasks: The tasks that the change is about.
         """
-        if worker.note_ends(tasks) or worker.has_many_snapshots:
+        if run_state in TERMINAL_RUN or worker.note_ends(tasks) or worker.has_many_snapshots:
             self.workers.wake(key)
-        elif worker.awaits_turn or (
-            worker.follows_quietly
-            and self.workers.pause_of(worker) <= 0
-            and self._writer.joins_queue(key, Priority.PROGRESS)
-        ):
+        elif worker.awaits_turn:
             self.workers.note_input(worker)
+        elif worker.follows_quietly(run_state):
+            self.workers.note_input(worker)
+            self._report_progress(key)
+        else:
+            self.workers.wake(key)
+
+    def _report_progress(self, key: Key) -> None:
+        """Wake the worker of an MLJob whose run has made progress. The worker is woken later in
+        each of these cases:
+
+        - The last patch of the status is too young. The pause between two patches grows with the
+          number of writes that are under way, so that one patch shows more changes.
+        - Writes wait in the queue. The MLJob waits there too, and is woken at its turn. It does not
+          wait there during the pause, because it could not use its turn.
+        """
+        worker = self.workers.get(key)
+        if worker is None:
+            return
+        pause = self.workers.pause_of(worker, self._writer.progress_intervals)
+        if pause > 0:
+            self.workers.wake_after(key, pause, self._report_progress)
+        elif self._writer.joins_queue(key, Priority.PROGRESS):
             worker.awaits_turn = True
         else:
             self.workers.wake(key)

@@ -40,9 +40,15 @@ end. Another replica waits for this time too. An Event that takes longer may sti
 """
 
 
+INTERVALS_PER_WRITE, MOST_INTERVALS = 6.0, 8.0
+"""How the pause between two patches about an MLJob's progress grows with the number of writes under
+way: six intervals for each write, up to eight intervals.
+"""
+BUSY = 0.5
+"""The average number of writes under way from which the Kubernetes API server counts as busy."""
 LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
-"""The reasons of the Events that are not recorded while writes wait, because the status shows the
-same information.
+"""The reasons of the Events that are not recorded while the Kubernetes API server is busy or writes
+wait, because the status shows the same information.
 """
 MAX_WAITING_EVENTS = 5000
 """The maximum number of Events that wait for the Kubernetes API server. Further Events are left
@@ -88,6 +94,14 @@ class StatusWriter:
     def tasks(self) -> set[asyncio.Task[None]]:
         """The asyncio tasks that are recording Kubernetes Events."""
         return self._background
+
+    @property
+    def progress_intervals(self) -> float:
+        """The number of ``min_interval`` that pass between two patches about the progress of an
+        MLJob. The number grows with the load of the Kubernetes API server, from 1 to
+        ``MOST_INTERVALS``.
+        """
+        return min(max(1.0, self._writes.load * INTERVALS_PER_WRITE), MOST_INTERVALS)
 
     def has_turn(self, key: Key, priority: Priority) -> bool:
         """Return whether the status of an MLJob may be stored now. If not, the MLJob waits in the
@@ -209,8 +223,9 @@ class StatusWriter:
             log.warning("%d Kubernetes Events were not recorded before the operator ended", len(late))
 
     def _record_changes(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
+        is_busy = self._writes.is_busy or self._writes.load >= BUSY
         for event in events_of(old, new):
-            if event.reason not in LEFT_OUT_WHEN_BUSY or not self._writes.is_busy:
+            if event.reason not in LEFT_OUT_WHEN_BUSY or not is_busy:
                 self._record(job, event)
         self._milestones.record(job, old, new)
         if new.phase != old.phase:

@@ -22,7 +22,7 @@ from ...core.run.facts import EventId, RunFact, Snapshot, TaskFact, TaskKey
 from ...core.run.halt import Halt
 from ...core.run.observed_run import LONG_AGO, fold, observe, tells_nothing_new
 from ...core.run.run_key import RunKey
-from ...core.run.states import FINISHED_TASK, TERMINAL_PHASES
+from ...core.run.states import FINISHED_TASK, TERMINAL_PHASES, RunState
 from ...core.status.tasks import RunTasks
 
 Done = Callable[[], None]
@@ -128,19 +128,20 @@ class WorkerState:
         """Whether the MLJob's status has a terminal phase. False if no MLJob is tracked."""
         return self.tracked is not None and self.tracked.job.status.phase in TERMINAL_PHASES
 
-    @property
-    def follows_quietly(self) -> bool:
-        """Whether the MLJob only reports the progress of its run: the stored phase is Running, the
-        MLJob is not being deleted, and no step is needed or running.
+    def follows_quietly(self, run_state: RunState | None) -> bool:
+        """Return whether the MLJob only reports the progress of its run: the phase in the stored
+        status agrees with the state of the run, the MLJob is not being deleted, and no step is
+        needed or running.
+
+        Args:
+            run_state: The new state of the run. None if the change is about tasks.
         """
         job = self.job
-        return (
-            job is not None
-            and job.status.phase is Phase.RUNNING
-            and not job.deleting
-            and self.task is None
-            and not self.needs_step
-        )
+        if job is None or job.deleting or self.task is not None or self.needs_step:
+            return False
+        if job.status.phase is Phase.QUEUED:
+            return run_state is RunState.QUEUED
+        return job.status.phase is Phase.RUNNING and run_state in (None, RunState.RUNNING)
 
     @property
     def has_many_snapshots(self) -> bool:

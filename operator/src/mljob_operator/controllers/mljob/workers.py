@@ -186,15 +186,21 @@ class Workers:
         if worker.woken_at is None:
             worker.woken_at = asyncio.get_running_loop().time()
 
-    def pause_of(self, worker: WorkerState) -> float:
-        """Return the seconds until the worker's next step may start, because of ``min_interval``. If
-        the result is not positive, the step may start now.
+    def pause_of(self, worker: WorkerState, intervals: float = 1.0) -> float:
+        """Return the seconds until ``intervals`` times ``min_interval`` have passed since the last
+        patch of the MLJob's status. Without ``intervals``, the result is the time until the
+        worker's next step may start. If the result is not positive, the time has passed.
         """
-        return worker.written_at + self._min_interval - asyncio.get_running_loop().time()
+        return worker.written_at + self._min_interval * intervals - asyncio.get_running_loop().time()
 
-    def wake_after(self, key: Key, seconds: float) -> None:
+    def wake_after(self, key: Key, seconds: float, wake: Callable[[Key], None] | None = None) -> None:
         """Make the worker of an MLJob run a step after ``seconds`` at the latest. If a step is
         running, do nothing.
+
+        Args:
+            key: The MLJob.
+            seconds: The time until the step.
+            wake: Called after this time. Default: :meth:`wake`.
         """
         worker = self._states.get(key)
         if worker is None or worker.task is not None or self._closing:
@@ -205,7 +211,7 @@ class Workers:
                 return
             # The step sets the timer for the later time again.
             worker.timer.cancel()
-        worker.timer = asyncio.get_running_loop().call_at(at, self.wake, key)
+        worker.timer = asyncio.get_running_loop().call_at(at, wake or self.wake, key)
 
     def _start(self, key: Key, worker: WorkerState) -> None:
         if self._starts == 0:

@@ -10,6 +10,8 @@ than 12 writes wait there.
 
 from __future__ import annotations
 
+import math
+
 LEAST, MOST = 12.0, 64.0
 """The smallest and the largest value of :attr:`WritePace.limit`. The client has 64 connections."""
 FEW, MANY = 4.0, 12.0
@@ -22,6 +24,8 @@ depends on the size of the objects and on the load from other clients. For the m
 limit goes back to ``LEAST``, so that no write waits in the Kubernetes API server. The limit grows
 back within a second.
 """
+LATELY = 2.0
+"""The seconds over which :meth:`WritePace.load` averages."""
 
 
 class WritePace:
@@ -31,6 +35,7 @@ class WritePace:
         self._limit = LEAST
         self._fastest = float("inf")
         self._fastest_until = float("-inf")
+        self._load, self._load_at = 0.0, 0.0
         self.paused_until = float("-inf")
         """The time before which no write may be sent, because the Kubernetes API server asked for a
         pause.
@@ -41,10 +46,16 @@ class WritePace:
         """The maximum number of writes under way."""
         return int(self._limit)
 
+    def load(self, now: float) -> float:
+        """Return the average number of writes that were under way in about the last ``LATELY`` (2)
+        seconds. The average is weighted: the weight of a write falls exponentially with its age.
+        """
+        return self._load * math.exp((self._load_at - now) / LATELY)
+
     def answered(self, seconds: float, now: float) -> None:
-        """Adapt :attr:`limit` to the time that the Kubernetes API server took to answer a write. If
-        the last reset was at least ``FASTEST_COUNTS`` (30) seconds ago, reset first: set the limit
-        to ``LEAST`` (12), and forget the times of earlier answers.
+        """Adapt :attr:`limit` and :meth:`load` to the time that the Kubernetes API server took to
+        answer a write. If the last reset was at least ``FASTEST_COUNTS`` (30) seconds ago, reset
+        first: set the limit to ``LEAST`` (12), and forget the times of earlier answers.
 
         Args:
             seconds: The time from the write to the answer.
@@ -54,6 +65,9 @@ class WritePace:
             self._fastest, self._fastest_until = float("inf"), now + FASTEST_COUNTS
             self._limit = LEAST
         seconds = max(seconds, 1e-6)
+        # By Little's law, the average number of writes under way is the sum of their times in a
+        # period, divided by the period.
+        self._load, self._load_at = self.load(now) + seconds / LATELY, now
         self._fastest = min(self._fastest, seconds)
         waiting = self._limit * (1 - self._fastest / seconds)
         if waiting < FEW:

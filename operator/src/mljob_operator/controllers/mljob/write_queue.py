@@ -78,6 +78,13 @@ class WriteQueue:
         """Whether at least one write waits in the queue."""
         return any(self._waiting.values())
 
+    @property
+    def load(self) -> float:
+        """The average number of writes that were under way in about the last 2 seconds
+        (:meth:`.WritePace.load`).
+        """
+        return self._pace.load(asyncio.get_running_loop().time())
+
     def waiting(self, priority: Priority) -> int:
         """Return how many writes of this priority wait."""
         return len(self._waiting[priority])
