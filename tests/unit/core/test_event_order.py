@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import timedelta
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -250,3 +251,56 @@ def test_a_repeated_answer_keeps_its_first_time() -> None:
     first = observe(ObservedRun(), snapshot(rest("fit", TaskState.RUNNING)))
     second = observe(first, snapshot(rest("fit", TaskState.RUNNING, seconds=5), seconds=5))
     assert second.tasks["fit", -1].occurred_at == first.tasks["fit", -1].occurred_at
+
+
+@st.composite
+def repeated_answers(draw: st.DrawFn) -> list[Snapshot]:
+    """Answers of the REST API with the same content, the earliest first."""
+    states = draw(st.lists(st.sampled_from(list(TaskState)), max_size=2))
+    run_state = draw(st.none() | st.sampled_from(list(RunState)))
+    more = {"complete": draw(st.booleans()), "final": draw(st.booleans())}
+    found = []
+    for seconds in sorted(draw(st.lists(st.floats(0, 60), min_size=3, max_size=5))):
+        at = EPOCH + timedelta(seconds=seconds)
+        run = RunFact(run_state, StatusSource.REST, at, at, queued_at=EPOCH) if run_state else None
+        tasks = [rest(name, state, seconds=seconds) for name, state in zip(("extract", "fit"), states, strict=False)]
+        found.append(snapshot(*tasks, seconds=seconds, run=run, **more))
+    return found
+
+
+@given(st.lists(task_events() | run_events(), max_size=8), repeated_answers())
+def test_of_repeated_answers_the_first_and_the_last_are_enough(
+    events: list[TaskFact | RunFact], repeated: list[Snapshot]
+) -> None:
+    assert all(later.repeats(repeated[0]) for later in repeated)
+
+    def without_times(observed_run: ObservedRun) -> ObservedRun:
+        # An answer that removes an event may be the first to show an earlier state, which then has
+        # the time of this answer.
+        tasks = {key: replace(fact, occurred_at=EPOCH, observed_at=EPOCH) for key, fact in observed_run.tasks.items()}
+        return replace(observed_run, tasks=tasks, denied=())
+
+    before = fold(ObservedRun(), events)
+    expected = reduce(observe, repeated, before)
+    found = reduce(observe, (repeated[0], repeated[-1]), before)
+    assert without_times(found) == without_times(expected)
+    # The last answer may also deny what an event about a task says about the run.
+    assert set(found.denied) >= set(expected.denied)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"tasks": (rest("fit", TaskState.SUCCESS),)}, id="another state"),
+        pytest.param({"tasks": (rest("fit", TaskState.RUNNING, try_number=2),)}, id="another try"),
+        pytest.param({"tasks": ()}, id="no tasks"),
+        pytest.param({"run": RunFact(RunState.RUNNING, StatusSource.REST, AT, AT)}, id="about the run as well"),
+        pytest.param({"complete": True}, id="all tasks"),
+        pytest.param({"final": True}, id="the last list"),
+    ],
+)
+def test_answer_with_other_content_is_no_repetition(other: dict[str, Any]) -> None:
+    answer = snapshot(rest("fit", TaskState.RUNNING))
+    assert snapshot(rest("fit", TaskState.RUNNING, seconds=9), seconds=9).repeats(answer)
+    assert not replace(answer, **other).repeats(answer)
+    assert not answer.repeats(replace(answer, **other))

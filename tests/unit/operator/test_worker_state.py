@@ -5,6 +5,7 @@ process has ended the MLJob or begun an attempt.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -94,6 +95,21 @@ def test_answer_from_before_an_end_that_another_process_has_written_is_dropped(j
     follower.inbox.snapshots.append((RunKey(SETTINGS_AIRFLOW, "train", "run-1"), Snapshot(NOW, tasks=(task,))))
     follower.update(next_version(jobs, "Failed"))
     assert not follower.inbox.snapshots
+
+
+def test_repeated_answers_do_not_pile_up_in_the_inbox(jobs: FakeJobs) -> None:
+    follower, run = worker(jobs), RunKey(SETTINGS_AIRFLOW, "train", "run-1")
+
+    def answer(seconds: int, state: TaskState) -> Snapshot:
+        at = NOW + timedelta(seconds=seconds)
+        return Snapshot(at, tasks=(TaskFact("fit", -1, 1, state, StatusSource.REST, at, at),))
+
+    for seconds in range(9):
+        follower.inbox.add_snapshot(run, answer(seconds, TaskState.RUNNING))
+    assert follower.inbox.snapshots == [(run, answer(seconds, TaskState.RUNNING)) for seconds in (0, 8)]
+    follower.inbox.add_snapshot(run._replace(run_id="run-2"), answer(9, TaskState.RUNNING))
+    follower.inbox.add_snapshot(run, answer(10, TaskState.SUCCESS))
+    assert len(follower.inbox.snapshots) == 4
 
 
 def test_answer_stays_in_the_inbox_while_the_run_is_in_progress(jobs: FakeJobs) -> None:

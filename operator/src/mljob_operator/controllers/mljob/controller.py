@@ -269,7 +269,7 @@ class MLJobController:
             self._past.note_checked(run, snapshot.run)
             worker = self.workers.get_or_add(key)
         if worker is not None and not worker.takes_quietly(run, snapshot):
-            worker.inbox.snapshots.append((run, snapshot))
+            worker.inbox.add_snapshot(run, snapshot)
             self._wake_for_change(key, worker, snapshot.run.state if snapshot.run else None, snapshot.tasks)
 
     def _wake_for_change(

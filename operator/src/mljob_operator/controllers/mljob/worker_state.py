@@ -42,7 +42,9 @@ class Inbox:
         facts: Changes of runs and tasks from Kafka events, and states of a backfill's runs from
             Airflow's REST API. Each fact comes with the runs that the fact may be about: one run in
             each Airflow that may have reported the fact.
-        snapshots: Answers of Airflow's REST API about single runs, each with the run.
+        snapshots: Answers of Airflow's REST API about single runs, each with the run. Of several
+            answers with the same content in succession, only the first and the last
+            (:meth:`add_snapshot`).
         halts: Empty if the run's DAG was not checked since the last step. Otherwise one item: the
             reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
         ended_tasks: The tasks that have ended according to ``facts`` and ``snapshots``
@@ -59,6 +61,16 @@ class Inbox:
     look_up: bool = False
     forget_error: bool = False
     retry_now: bool = False
+
+    def add_snapshot(self, run: RunKey, snapshot: Snapshot) -> None:
+        """Add an answer of Airflow's REST API about a run. The change feed repeats each change for
+        some seconds, so a repetition replaces the repetition before it. The first answer stays,
+        because its time is the earliest time at which the state was observed.
+        """
+        last = self.snapshots[-2:]
+        if len(last) == 2 and all(known == run and snapshot.repeats(earlier) for known, earlier in last):
+            self.snapshots.pop()
+        self.snapshots.append((run, snapshot))
 
 
 @dataclass(slots=True)

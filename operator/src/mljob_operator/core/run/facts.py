@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from mljob_contract.mljob import StatusSource
 
@@ -327,3 +328,24 @@ class Snapshot:
     tasks: tuple[TaskFact, ...] = field(default=())
     complete: bool = False
     final: bool = False
+
+    def repeats(self, earlier: Snapshot) -> bool:
+        """Return whether this snapshot differs from an earlier snapshot only in the times at which
+        the run and its task instances were observed.
+        """
+        if (self.complete, self.final, len(self.tasks)) != (earlier.complete, earlier.final, len(earlier.tasks)):
+            return False
+        if self.run is None or earlier.run is None:
+            same_run = self.run is earlier.run
+        else:
+            same_run = _at_the_time_of(self.run, earlier.run) == earlier.run
+        return same_run and all(
+            _at_the_time_of(new, old) == old for new, old in zip(self.tasks, earlier.tasks, strict=True)
+        )
+
+
+Fact = TypeVar("Fact", RunFact, TaskFact)
+
+
+def _at_the_time_of(fact: Fact, other: Fact) -> Fact:
+    return replace(fact, occurred_at=other.occurred_at, observed_at=other.observed_at)
