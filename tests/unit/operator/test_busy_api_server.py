@@ -263,7 +263,7 @@ async def test_progress_is_written_less_often_under_load_and_the_end_at_once(
     for percent in (20, 30):
         say(world, KEY, progress(percent / 100))
     await rounds()
-    assert (steps, worker.timer is not None) == ([KEY], True), "with a write under way, an interval is too short"
+    assert (steps, worker.report_timer is not None) == ([KEY], True), "with a write under way, an interval is too short"
     worker.written_at = asyncio.get_running_loop().time() - 60 * status_writer.INTERVALS_PER_WRITE - 1
     say(world, KEY, progress(0.4))
     await world.settle()
@@ -289,12 +289,51 @@ async def test_progress_that_waited_for_the_load_joins_the_queue_without_a_step(
     worker.written_at = asyncio.get_running_loop().time()
     say(world, FOURTH, progress(0.5))
     say(world, KEY, progress(0.5))
-    assert worker.timer is not None
+    assert worker.report_timer is not None
     await until(lambda: worker.awaits_turn, "the MLJob waits in the queue")
     assert KEY not in steps
     door.open()
     await world.settle()
     assert steps.count(KEY) == 1
+
+
+async def test_progress_is_written_although_the_load_grows_during_its_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.apply()
+    await begin(world)
+    await world.settle()
+    workers, load = world.job_controller.workers, 0.0
+    monkeypatch.setattr(WriteQueue, "load", property(lambda _: load))
+    monkeypatch.setattr(workers, "_min_interval", 0.01)
+    steps = count_steps(world, monkeypatch)
+    worker = workers.get(KEY)
+    assert worker is not None
+    worker.written_at = asyncio.get_running_loop().time()
+    say(world, KEY, progress(0.5))
+    assert worker.report_timer is not None
+    first_pause, load = worker.report_timer.when(), 1.0
+    await until(lambda: worker.report_timer is None or worker.report_timer.when() > first_pause, "the pause is longer")
+    await until(lambda: steps == [KEY], "the progress is reported")
+    await world.settle()
+    assert worker.unstored == []
+
+
+async def test_planned_step_does_not_wait_for_the_turn_of_progress(
+    world: World, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = world.job_controller.workers
+    monkeypatch.setattr(workers, "_min_interval", 0.01)
+    steps = count_steps(world, monkeypatch)
+    worker = workers.get(KEY)
+    assert worker is not None
+    workers.wake_after(KEY, 0.2)
+    worker.written_at = asyncio.get_running_loop().time()
+    say(world, FOURTH, progress(0.5))
+    say(world, KEY, progress(0.5))
+    await until(lambda: worker.awaits_turn, "the MLJob waits in the queue")
+    await until(lambda: KEY in steps, "the MLJob acts on its deadline")
+    assert door.keys == [OTHER]
 
 
 async def test_end_of_the_last_task_is_not_left_for_the_turn_of_the_mljob(world: World, door: Door) -> None:

@@ -313,7 +313,7 @@ class MLJobController:
             return
         pause = self.workers.pause_of(worker, self._writer.progress_intervals)
         if pause > 0:
-            self.workers.wake_after(key, pause, self._report_progress)
+            self.workers.report_after(key, pause, self._report_progress)
         elif self._writer.joins_queue(key, Priority.PROGRESS):
             worker.awaits_turn = True
         else:

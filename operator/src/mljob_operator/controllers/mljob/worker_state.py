@@ -99,6 +99,8 @@ class WorkerState:
         task: The asyncio task that runs the steps, and that also waits for a backoff between two
             steps. None if there is no such task.
         timer: Wakes the worker at the planned time of the next step. None if no time is planned.
+        report_timer: Ends the pause before the next report of the run's progress. None if no
+            progress waits for the end of a pause.
         written_at: When the last successful status patch was sent, in the event loop's seconds.
             Minus infinity if no patch was successful since the last call of :meth:`begin`.
         refining_since: When the operator began to delay a status patch that only makes values more
@@ -123,6 +125,7 @@ class WorkerState:
     woken_at: float | None = None
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
+    report_timer: asyncio.TimerHandle | None = None
     written_at: float = float("-inf")
     refining_since: datetime | None = None
     awaits_turn: bool = False
@@ -347,14 +350,19 @@ class WorkerState:
             done()
 
     def forget(self) -> None:
-        """Drop the input and the timer, and call all callbacks, because no MLJob needs the input."""
+        """Drop the input and the timers, and call all callbacks, because no MLJob needs the input."""
         self.unstored += self.done
         self.done = []
         self.inbox.facts, self.inbox.snapshots = [], []
         self.acknowledge()
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+        self.cancel_timers()
+
+    def cancel_timers(self) -> None:
+        """Cancel ``timer`` and ``report_timer``."""
+        for timer in (self.timer, self.report_timer):
+            if timer is not None:
+                timer.cancel()
+        self.timer = self.report_timer = None
 
 
 def _ends(before: Job, after: Job) -> bool:

@@ -173,9 +173,7 @@ class Workers:
             return
         worker.needs_step = True
         self.note_input(worker)
-        if worker.timer is not None:
-            worker.timer.cancel()
-            worker.timer = None
+        worker.cancel_timers()
         if worker.task is None and not self._holds:
             self._start(key, worker)
 
@@ -193,14 +191,9 @@ class Workers:
         """
         return worker.written_at + self._min_interval * intervals - asyncio.get_running_loop().time()
 
-    def wake_after(self, key: Key, seconds: float, wake: Callable[[Key], None] | None = None) -> None:
+    def wake_after(self, key: Key, seconds: float) -> None:
         """Make the worker of an MLJob run a step after ``seconds`` at the latest. If a step is
         running, do nothing.
-
-        Args:
-            key: The MLJob.
-            seconds: The time until the step.
-            wake: Called after this time. Default: :meth:`wake`.
         """
         worker = self._states.get(key)
         if worker is None or worker.task is not None or self._closing:
@@ -211,7 +204,27 @@ class Workers:
                 return
             # The step sets the timer for the later time again.
             worker.timer.cancel()
-        worker.timer = asyncio.get_running_loop().call_at(at, wake or self.wake, key)
+        worker.timer = asyncio.get_running_loop().call_at(at, self.wake, key)
+
+    def report_after(self, key: Key, seconds: float, report: Callable[[Key], None]) -> None:
+        """Call ``report`` with the key of an MLJob after ``seconds`` at the latest, unless a step of
+        the MLJob starts before that time. The planned time of the next step (:meth:`wake_after`)
+        stays, because ``report`` may start no step. If a step is running, do nothing.
+        """
+        worker = self._states.get(key)
+        if worker is None or worker.task is not None or self._closing:
+            return
+        at = asyncio.get_running_loop().time() + seconds
+        if worker.report_timer is not None:
+            if worker.report_timer.when() <= at:
+                return
+            worker.report_timer.cancel()
+
+        def end_pause() -> None:
+            worker.report_timer = None
+            report(key)
+
+        worker.report_timer = asyncio.get_running_loop().call_at(at, end_pause)
 
     def _start(self, key: Key, worker: WorkerState) -> None:
         if self._starts == 0:
@@ -292,8 +305,7 @@ class Workers:
         self._expiries.stop()
         self._paced.stop()
         for worker in self._states.values():
-            if worker.timer is not None:
-                worker.timer.cancel()
+            worker.cancel_timers()
 
     async def close(self) -> None:
         """Start no more steps (:meth:`stop`), and wait for the running steps. Cancel the steps that
