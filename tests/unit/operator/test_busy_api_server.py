@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.facts import Report, RunFact, TaskFact
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.status.significance import REFINEMENT_WAITS
 from tests.live.eventually import until
 from tests.strategies import event
 
@@ -334,6 +336,30 @@ async def test_planned_step_does_not_wait_for_the_turn_of_progress(
     await until(lambda: worker.awaits_turn, "the MLJob waits in the queue")
     await until(lambda: KEY in steps, "the MLJob acts on its deadline")
     assert door.keys == [OTHER]
+
+
+async def test_more_exact_time_takes_no_step_while_it_waits_for_its_turn(
+    world: World, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door.open()
+    say(world, KEY, event("fit", TaskState.RUNNING))
+    await world.settle()
+    door.close()
+    say(world, OTHER, progress(0.2))
+    started = world.clock() - timedelta(seconds=2)
+    say(world, KEY, event("fit", TaskState.RUNNING, start=started))
+    await rounds()
+    assert door.keys == [OTHER]
+    world.clock.tick(REFINEMENT_WAITS.total_seconds())
+    steps = count_steps(world, monkeypatch)
+    world.job_controller.workers.wake(KEY)
+    await rounds()
+    assert steps == [KEY]
+    door.open()
+    await world.settle()
+    assert (steps, door.keys) == ([KEY, KEY], [OTHER, KEY])
+    assert world.status.tasks is not None
+    assert {task.task_id: task.start_time for task in world.status.tasks}["fit"] == started
 
 
 async def test_end_of_the_last_task_is_not_left_for_the_turn_of_the_mljob(world: World, door: Door) -> None:
