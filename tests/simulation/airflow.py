@@ -65,6 +65,7 @@ class BusyAirflow(FakeAirflow):
         super().__init__(clock, {"predict": ("score",), CHILD: ("fit", "more")})
         self.backfills: BusyBackfills = BusyBackfills(self, clock)
         self._topic = topic
+        self._reports = 0
         self.created: set[tuple[str, str]] = set()
         self.reused: list[str] = []
         self.succeeded: set[str] = set()
@@ -280,8 +281,10 @@ class BusyAirflow(FakeAirflow):
         self.unstored.setdefault((run.dag_id, run.run_id), []).append(store)
 
     def _report(self, run: FakeRun, task: TaskFact) -> None:
+        self._reports += 1
         event = self._event(run, task, EventName.TASK_PROGRESS)
-        self._topic.send(event.model_copy(update={"progress": 0.5}).model_dump_json().encode())
+        progress = self._reports % 10 / 10
+        self._topic.send(event.model_copy(update={"progress": progress}).model_dump_json().encode())
 
     def forge(self, run: FakeRun, event: str, dag_id: str, **more: Any) -> None:
         """Publish a false event in the format of Airflow's own producer. The event has the id of

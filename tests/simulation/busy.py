@@ -4,6 +4,8 @@ MLJobs wait in the queue of writes.
 In addition to the promises of :mod:`.machine`:
 
 - An MLJob that waits for its turn to write has a place in the queue, or a turn.
+- An MLJob that waits for neither a turn nor a step, and has input, has a timer. So has a running
+  MLJob with a deadline.
 - At the end, each message of Kafka is done, and no input waits for a step.
 """
 
@@ -18,6 +20,7 @@ from weakref import WeakSet
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
+from mljob_contract.mljob import Phase
 from mljob_operator.controllers.mljob.write_pace import WritePace
 from mljob_operator.controllers.mljob.write_queue import Priority, WriteQueue
 from mljob_operator.errors import StoreUnavailable
@@ -78,6 +81,22 @@ class BusyMachine(Machine):
         self._then("other_mljobs_write", then)
 
     @precondition(lambda self: self.world.at_work())
+    @rule(reports=st.integers(2, 12), between=st.sampled_from([0.03, 0.15, 0.5]), then=moments)
+    def tasks_report(self, reports: int, between: float, then: float) -> None:
+        """Let all tasks that run report their progress again and again, while other MLJobs write. If
+        no task runs, let Airflow go on.
+        """
+        for _ in range(reports):
+            found = [step for step in self.world.steps() if step.what != "times out"]
+            for step in [step for step in found if step.what.endswith(" reports")] or found[:1]:
+                step.do()
+            while self.world.topic.under_way:
+                self.world.topic.arrives(0, 1)
+            self.world.look()
+            self.world.run(between)
+        self._then("tasks_report", then)
+
+    @precondition(lambda self: self.world.at_work())
     @rule(steps=st.integers(1, 5), between=st.sampled_from([0.05, 0.4, 1.5]), index=indexes, then=moments)
     def airflow_works(self, steps: int, between: float, index: int, then: float) -> None:
         """Let a run begin and go on, with an event after each step, while other MLJobs write."""
@@ -110,6 +129,11 @@ class BusyMachine(Machine):
         lost = [name for process in self.world.processes for name in forgotten(process)]
         assert not lost, f"wait for no turn: {lost}"
 
+    @invariant()
+    def each_mljob_is_woken_again(self) -> None:
+        lost = [name for process in self.world.processes for name in asleep(process, self.world.loop.time())]
+        assert not lost, f"have no timer: {lost}"
+
     def _assert_kept(self) -> None:
         super()._assert_kept()
         waiting = [
@@ -134,3 +158,22 @@ def forgotten(process: Process) -> list[str]:
         for key, worker in process.job_controller.workers.tracked.items()
         if worker.awaits_turn and worker.task is None and not worker.needs_step and key not in places
     ]
+
+
+def asleep(process: Process, now: float) -> list[str]:
+    """Return the MLJobs whose workers have no timer, although the MLJobs have input or a deadline."""
+
+    def is_set(timer: asyncio.TimerHandle | None) -> bool:
+        return timer is not None and not timer.cancelled() and timer.when() >= now
+
+    found = []
+    for key, worker in process.job_controller.workers.tracked.items():
+        if worker.task is not None or worker.needs_step or worker.job is None:
+            continue
+        has_input = bool(worker.done or worker.inbox.facts or worker.inbox.snapshots)
+        if has_input and not (worker.awaits_turn or is_set(worker.timer) or is_set(worker.report_timer)):
+            found.append(f"{key} with input")
+        is_running = worker.job.status.phase is Phase.RUNNING and not worker.job.deleting
+        if is_running and worker.job.spec.active_deadline_seconds is not None and not is_set(worker.timer):
+            found.append(f"{key} with a deadline")
+    return found
