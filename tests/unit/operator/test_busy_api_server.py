@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -336,6 +337,29 @@ async def test_planned_step_does_not_wait_for_the_turn_of_progress(
     await until(lambda: worker.awaits_turn, "the MLJob waits in the queue")
     await until(lambda: KEY in steps, "the MLJob acts on its deadline")
     assert door.keys == [OTHER]
+
+
+async def test_start_of_a_run_does_not_wait_for_the_turn_of_progress(
+    world: World, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(world, FOURTH, progress(0.5))
+    say(world, KEY, progress(0.5))
+    await rounds()
+    queued = RunFact(RunState.QUEUED, StatusSource.KAFKA, world.clock(), world.clock())
+    say(world, THIRD, queued)
+    await rounds()
+    third = world.job_controller.workers.get(THIRD)
+    assert third is not None
+    assert third.awaits_turn
+    steps = count_steps(world, monkeypatch)
+    for _ in range(2):
+        say(world, THIRD, replace(queued, state=RunState.RUNNING))
+        await rounds()
+    assert steps == [THIRD], "the place of the MLJob has the priority of a start"
+    door.open()
+    await world.settle()
+    assert door.keys[:2] == [OTHER, THIRD]
+    assert door.patches[1][1]["phase"] == "Running"
 
 
 async def test_more_exact_time_takes_no_step_while_it_waits_for_its_turn(

@@ -279,9 +279,10 @@ class MLJobController:
         the run, the step may wait (:meth:`_report_progress`), and then takes all changes until its
         start.
 
-        The step does not wait in these cases: The run has started or ended. The last task has
-        ended, so the change feed has to be read more often. Many answers of Airflow wait in the
-        inbox, because the change feed repeats each change.
+        The step does not wait in these cases: The run has started or ended, so progress is the
+        wrong priority for the MLJob's next write. The last task has ended, so the change feed has
+        to be read more often. Many answers of Airflow wait in the inbox, because the change feed
+        repeats each change.
 
         Args:
             key: The MLJob.
@@ -291,7 +292,7 @@ class MLJobController:
         """
         if run_state in TERMINAL_RUN or worker.note_ends(tasks) or worker.has_many_snapshots:
             self.workers.wake(key)
-        elif worker.awaits_turn:
+        elif worker.awaits_turn and (worker.agrees(run_state) or not self._writer.waits(key, Priority.PROGRESS)):
             self.workers.note_input(worker)
         elif worker.follows_quietly(run_state):
             self.workers.note_input(worker)

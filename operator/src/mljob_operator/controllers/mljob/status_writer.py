@@ -116,6 +116,10 @@ class StatusWriter:
         """
         return self._writes.is_busy and not self.has_turn(key, priority)
 
+    def waits(self, key: Key, priority: Priority) -> bool:
+        """Return whether an MLJob waits in the queue of writes with this priority."""
+        return self._writes.waits(key, priority)
+
     def end_step(self, key: Key, *, waits: bool) -> None:
         """Call this method after each reconciliation of an MLJob. If the MLJob has a turn in the
         queue of writes and has not used the turn, the next write in the queue gets the turn.

@@ -143,20 +143,26 @@ class WorkerState:
         """Whether the MLJob's status has a terminal phase. False if no MLJob is tracked."""
         return self.tracked is not None and self.tracked.job.status.phase in TERMINAL_PHASES
 
-    def follows_quietly(self, run_state: RunState | None) -> bool:
-        """Return whether the MLJob only reports the progress of its run: the phase in the stored
-        status agrees with the state of the run, the MLJob is not being deleted, and no step is
-        needed or running.
+    def agrees(self, run_state: RunState | None) -> bool:
+        """Return whether the phase in the stored status agrees with the state of the run.
 
         Args:
             run_state: The new state of the run. None if the change is about tasks.
         """
+        phase = self.job.status.phase if self.job is not None else None
+        if phase is Phase.QUEUED:
+            return run_state is RunState.QUEUED
+        return phase is Phase.RUNNING and run_state in (None, RunState.RUNNING)
+
+    def follows_quietly(self, run_state: RunState | None) -> bool:
+        """Return whether the MLJob only reports the progress of its run: the phase in the stored
+        status agrees with the state of the run (:meth:`agrees`), the MLJob is not being deleted,
+        and no step is needed or running.
+        """
         job = self.job
         if job is None or job.deleting or self.task is not None or self.needs_step:
             return False
-        if job.status.phase is Phase.QUEUED:
-            return run_state is RunState.QUEUED
-        return job.status.phase is Phase.RUNNING and run_state in (None, RunState.RUNNING)
+        return self.agrees(run_state)
 
     @property
     def has_many_snapshots(self) -> bool:

@@ -89,6 +89,10 @@ class WriteQueue:
         """Return how many writes of this priority wait."""
         return len(self._waiting[priority])
 
+    def waits(self, key: Key, priority: Priority) -> bool:
+        """Return whether an MLJob waits for a turn (:meth:`has_turn`) with this priority."""
+        return key in self._waiting[priority]
+
     def numbers(self) -> dict[str, int]:
         """Return how many writes of each priority wait, by the name of the priority in lower case."""
         return {priority.name.lower(): len(waiting) for priority, waiting in self._waiting.items()}
