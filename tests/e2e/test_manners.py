@@ -51,8 +51,8 @@ def test_kubectl_wait_returns_when_a_phase_is_reached(jobs: MLJobs) -> None:
 @pytest.mark.parametrize(
     ("name", "reasons"),
     [
-        ("good", ["Submitted", "Running", "Succeeded"]),
-        ("bad", ["Submitted", "Running", "TaskFailed", "TaskFailed", "Failed"]),
+        ("good", ["Submitted", "Succeeded"]),
+        ("bad", ["Submitted", "TaskFailed", "TaskFailed", "Failed"]),
     ],
 )
 def test_events_report_each_step_of_an_mljob(name: str, reasons: list[str], jobs: MLJobs) -> None:
@@ -60,7 +60,9 @@ def test_events_report_each_step_of_an_mljob(name: str, reasons: list[str], jobs
 
     def told() -> list[str]:
         found = [event["reason"] for event in jobs.events(name)]
-        assert sorted(found) == sorted(reasons), found
+        # The Event Running is left out while the Kubernetes API server is busy.
+        assert found.count("Running") <= 1, found
+        assert sorted(reason for reason in found if reason != "Running") == sorted(reasons), found
         return found
 
     eventually(told, f"events of {name}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +11,7 @@ import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.controllers.mljob import status_writer
+from mljob_operator.controllers.mljob import workers as mljob_workers
 from mljob_operator.controllers.mljob.worker_state import MAX_UNREAD_SNAPSHOTS, WorkerState
 from mljob_operator.controllers.mljob.write_pace import WritePace
 from mljob_operator.controllers.mljob.write_queue import Priority, WriteQueue
@@ -253,6 +255,7 @@ async def test_progress_is_written_less_often_under_load_and_the_end_at_once(
     workers, load = world.job_controller.workers, 0.0
     monkeypatch.setattr(WriteQueue, "load", property(lambda _: load))
     monkeypatch.setattr(workers, "_min_interval", 60)
+    monkeypatch.setattr(mljob_workers, "LONGEST_REPORT_PAUSE", math.inf)
     steps = count_steps(world, monkeypatch)
     worker = workers.get(KEY)
     assert worker is not None
@@ -298,6 +301,20 @@ async def test_progress_that_waited_for_the_load_joins_the_queue_without_a_step(
     door.open()
     await world.settle()
     assert steps.count(KEY) == 1
+
+
+@pytest.mark.parametrize(("interval", "longest"), [(0, 0), (0.1, 0.8), (1, 4), (60, 60)])
+async def test_pause_before_progress_has_a_limit(
+    interval: float, longest: float, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.apply()
+    workers = world.job_controller.workers
+    monkeypatch.setattr(workers, "_min_interval", interval)
+    worker = workers.get(KEY)
+    assert worker is not None
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: worker.written_at)
+    worker.written_at = 100.0
+    assert workers.pause_of(worker, status_writer.MOST_INTERVALS) == pytest.approx(longest)
 
 
 async def test_progress_is_written_although_the_load_grows_during_its_pause(

@@ -43,5 +43,6 @@ class RunSettings(EnvironmentSettings):
     status_interval_seconds: Annotated[float, Field(ge=0, le=60)] = 0.1
     """The minimum time between two patches of one MLJob's status, in seconds. The pause lets one
     patch show a burst of events. The first patch of a burst is not delayed. While many writes are
-    under way, patches about progress have up to eight times this pause.
+    under way, patches about progress have up to eight times this pause, but at most 4 seconds, or this
+    pause if it is longer.
     """

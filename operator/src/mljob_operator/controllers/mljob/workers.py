@@ -38,6 +38,10 @@ MAX_STARTS = 20
 millisecond before it waits for something. After a start of the operator, or a burst of events,
 thousands of workers are due at once, and the renewal of the Lease must not wait for all of them.
 """
+LONGEST_REPORT_PAUSE = 4.0
+"""The longest pause in seconds before a report of progress, unless ``min_interval`` is longer. The
+chart's alerts fire for statuses that are 5 seconds late, and a pause is no defect.
+"""
 LAST_STEPS = 1.0
 """The longest time in seconds for the steps that are running when the process is told to end. Most
 steps take milliseconds. Another replica waits for these steps, and may act within 2 seconds. The
@@ -186,10 +190,12 @@ class Workers:
 
     def pause_of(self, worker: WorkerState, intervals: float = 1.0) -> float:
         """Return the seconds until ``intervals`` times ``min_interval`` have passed since the last
-        patch of the MLJob's status. Without ``intervals``, the result is the time until the
-        worker's next step may start. If the result is not positive, the time has passed.
+        patch of the MLJob's status. More than one interval counts as ``LONGEST_REPORT_PAUSE`` at
+        most. Without ``intervals``, the result is the time until the worker's next step may start.
+        If the result is not positive, the time has passed.
         """
-        return worker.written_at + self._min_interval * intervals - asyncio.get_running_loop().time()
+        pause = max(self._min_interval, min(self._min_interval * intervals, LONGEST_REPORT_PAUSE))
+        return worker.written_at + pause - asyncio.get_running_loop().time()
 
     def wake_after(self, key: Key, seconds: float) -> None:
         """Make the worker of an MLJob run a step after ``seconds`` at the latest. If a step is
