@@ -1,7 +1,14 @@
 from __future__ import annotations
 
+import pytest
+
 from mljob_contract.mljob import Phase
+from mljob_operator.controllers.mljob.reconciler import Outcome
+from mljob_operator.controllers.mljob.status_writer import difference
+from mljob_operator.core.mljob.actions import Store
+from mljob_operator.core.mljob.tracked import TrackedJob
 from mljob_operator.core.run.states import RunState
+from mljob_operator.core.status.tasks import RunTasks
 from tests.unit.operator.conftest import World
 from tests.unit.operator.runs import edit
 
@@ -60,6 +67,35 @@ class TestSuspending:
         assert not world.airflow.backfills.made[1].paused
         assert (world.status.phase, world.condition("Suspended")) == (Phase.RUNNING, "False")
         assert [world.event_reasons.count(reason) for reason in ("Suspended", "Resumed")] == [1, 1]
+
+    async def test_pause_that_another_process_has_announced_meanwhile_is_announced_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await apply(world)
+        await begin(world, runs(world)[0])
+        reconciler = world.job_controller._reconciler
+        advance, stored = reconciler.advance, []
+
+        async def another_process_is_faster(tracked: TrackedJob) -> Outcome:
+            outcome = await advance(tracked)
+            if isinstance(outcome.action, Store) and not stored and outcome.state is not None:
+                patch = difference(
+                    outcome.state,
+                    None,
+                    ui_url=reconciler.ui_url(outcome.state.run.airflow),
+                    redaction=await reconciler.redaction.of(outcome.state),
+                    run_tasks=RunTasks(),
+                )
+                assert patch is not None
+                stored.append(await world.jobs.write_status(outcome.state.job, patch.content))
+                world.job_controller.observe(stored[0])
+            return outcome
+
+        monkeypatch.setattr(reconciler, "advance", another_process_is_faster)
+        await edit(world, suspend=True)
+        assert stored
+        assert world.status.phase is Phase.SUSPENDED
+        assert "unexpected error" not in caplog.text
 
     async def test_mljob_is_suspended_once_airflow_has_paused_the_backfill(self, world: World) -> None:
         await apply(world)

@@ -207,6 +207,10 @@ class Steps:
                 return state, action
             if worker.tracked is None or worker.tracked.job.uid != before.job.uid:
                 return None
+            if stores and not changed and state is not outcome.state:
+                # Another process has stored this status meanwhile. The next decision is about the
+                # version of that process.
+                continue
             if stores and not changed:
                 raise RuntimeError(f"the status has to be stored, but has no change: {state.stage}")
             # The stored status may have started a deadline, the time to live, or the backoff of a
