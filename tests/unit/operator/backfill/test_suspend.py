@@ -6,6 +6,7 @@ from mljob_contract.mljob import Phase
 from mljob_operator.controllers.mljob.reconciler import Outcome
 from mljob_operator.controllers.mljob.status_writer import difference
 from mljob_operator.core.mljob.actions import Store
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.tracked import TrackedJob
 from mljob_operator.core.run.states import RunState
 from mljob_operator.core.status.tasks import RunTasks
@@ -74,7 +75,8 @@ class TestSuspending:
         await apply(world)
         await begin(world, runs(world)[0])
         reconciler = world.job_controller._reconciler
-        advance, stored = reconciler.advance, []
+        advance = reconciler.advance
+        stored: list[Job] = []
 
         async def another_process_is_faster(tracked: TrackedJob) -> Outcome:
             outcome = await advance(tracked)

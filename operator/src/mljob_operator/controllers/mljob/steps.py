@@ -299,10 +299,10 @@ class Steps:
     def _seconds_until_next_step(self, worker: WorkerState, state: State, action: Action) -> float | None:
         # An MLJob that waits in the queue of writes is woken at its turn. A step before that turn could
         # not store the status either.
-        refines = worker.refining_since is not None and not worker.awaits_turn
+        refining_since = None if worker.awaits_turn else worker.refining_since
         times = [
             action.until if isinstance(action, Wait) else None,
-            worker.refining_since + REFINEMENT_WAITS if refines else None,
+            refining_since + REFINEMENT_WAITS if refining_since is not None else None,
             self._confs.read_at(state),
         ]
         due = min((at for at in times if at is not None), default=None)

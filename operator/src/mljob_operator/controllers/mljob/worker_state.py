@@ -42,9 +42,8 @@ class Inbox:
         facts: Changes of runs and tasks from Kafka events, and states of a backfill's runs from
             Airflow's REST API. Each fact comes with the runs that the fact may be about: one run in
             each Airflow that may have reported the fact.
-        snapshots: Answers of Airflow's REST API about single runs, each with the run. Of several
-            answers with the same content in succession, only the first and the last
-            (:meth:`add_snapshot`).
+        snapshots: Answers of Airflow's REST API about single runs, each with the run. Several
+            answers with the same content in succession count as one (:meth:`add_snapshot`).
         halts: Empty if the run's DAG was not checked since the last step. Otherwise one item: the
             reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
         ended_tasks: The tasks that have ended according to ``facts`` and ``snapshots``
@@ -57,19 +56,20 @@ class Inbox:
     facts: list[tuple[Collection[RunKey], TaskFact | RunFact | BackfillRun]] = field(default_factory=list)
     snapshots: list[tuple[RunKey, Snapshot]] = field(default_factory=list)
     halts: tuple[Halt | None, ...] = ()
-    ended_tasks: set[TaskKey] = field(default_factory=set)
+    ended_tasks: frozenset[TaskKey] = frozenset()
     look_up: bool = False
     forget_error: bool = False
     retry_now: bool = False
 
     def add_snapshot(self, run: RunKey, snapshot: Snapshot) -> None:
         """Add an answer of Airflow's REST API about a run. The change feed repeats each change for
-        some seconds, so a repetition replaces the repetition before it. The first answer stays,
-        because its time is the earliest time at which the state was observed.
+        some seconds, so an answer that repeats the newest answer replaces it.
         """
-        last = self.snapshots[-2:]
-        if len(last) == 2 and all(known == run and snapshot.repeats(earlier) for known, earlier in last):
-            self.snapshots.pop()
+        if self.snapshots and self.snapshots[-1][0] == run:
+            merged = snapshot.merged_with(self.snapshots[-1][1])
+            if merged is not None:
+                self.snapshots[-1] = run, merged
+                return
         self.snapshots.append((run, snapshot))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from mljob_contract.mljob import StatusSource
 
@@ -329,23 +328,24 @@ class Snapshot:
     complete: bool = False
     final: bool = False
 
-    def repeats(self, earlier: Snapshot) -> bool:
-        """Return whether this snapshot differs from an earlier snapshot only in the times at which
-        the run and its task instances were observed.
+    def merged_with(self, earlier: Snapshot) -> Snapshot | None:
+        """If this snapshot differs from an earlier snapshot only in the times at which the run and
+        its task instances were observed, return one snapshot for both: this snapshot with the run
+        of the earlier snapshot, and with ``occurred_at`` of the earlier task instances. Otherwise,
+        return None.
         """
         if (self.complete, self.final, len(self.tasks)) != (earlier.complete, earlier.final, len(earlier.tasks)):
-            return False
-        if self.run is None or earlier.run is None:
-            same_run = self.run is earlier.run
-        else:
-            same_run = _at_the_time_of(self.run, earlier.run) == earlier.run
-        return same_run and all(
-            _at_the_time_of(new, old) == old for new, old in zip(self.tasks, earlier.tasks, strict=True)
-        )
-
-
-Fact = TypeVar("Fact", RunFact, TaskFact)
-
-
-def _at_the_time_of(fact: Fact, other: Fact) -> Fact:
-    return replace(fact, occurred_at=other.occurred_at, observed_at=other.observed_at)
+            return None
+        if (self.run is None) is not (earlier.run is None):
+            return None
+        if (old_run := earlier.run) is not None and self.run is not None:
+            run = replace(self.run, occurred_at=old_run.occurred_at, observed_at=old_run.observed_at)
+            if run != old_run:
+                return None
+        tasks = []
+        for new, old in zip(self.tasks, earlier.tasks, strict=True):
+            task = replace(new, occurred_at=old.occurred_at)
+            if replace(task, observed_at=old.observed_at) != old:
+                return None
+            tasks.append(task)
+        return replace(self, run=earlier.run, tasks=tuple(tasks))
