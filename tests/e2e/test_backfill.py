@@ -82,8 +82,10 @@ def test_status_counts_the_ended_runs_of_a_backfill(jobs: MLJobs, airflow: Airfl
     assert {day: (run["state"], run["conf"]) for day, run in january.items()} == {
         f"2026-01-0{day}": ("success", {"seconds": 1, "mljob": marker}) for day in range(1, 7)
     }
-    reasons = jobs.until_told("followed", "Submitted", "Running", "Succeeded")
-    assert [reasons.count(reason) for reason in ("Submitted", "Running", "Succeeded")] == [1, 1, 1]
+    reasons = jobs.until_told("followed", "Submitted", "Succeeded")
+    assert [reasons.count(reason) for reason in ("Submitted", "Succeeded")] == [1, 1]
+    # The Event Running is left out while the Kubernetes API server is busy.
+    assert reasons.count("Running") <= 1
 
 
 def test_ended_run_is_soon_in_the_status(jobs: MLJobs, airflow: AirflowRest) -> None:
