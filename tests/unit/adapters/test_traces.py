@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
@@ -162,11 +162,15 @@ async def test_the_end_of_the_process_does_not_wait_for_a_collector_that_is_away
     # In seconds. The exporter would try for an hour.
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")
     before = set(threading.enumerate())
-    unsent = Traces(exporter("http://127.0.0.1:9/v1/traces"))
+    processor = exporter("http://127.0.0.1:9/v1/traces")
+    assert isinstance(processor, BatchSpanProcessor)
+    unsent = Traces(processor)
     unsent.attempt_ended(attempt())
     await unsent.close()
-    # The SDK's threads draw random numbers, which disturb the searches of other tests.
     sdk = [thread for thread in set(threading.enumerate()) - before if "asyncio" not in thread.name]
+    assert any(thread.is_alive() for thread in sdk), "the SDK still tries"
+    # The SDK's threads draw random numbers, which disturb the searches of other tests.
+    processor.span_exporter.shutdown()
     await until(lambda: not any(thread.is_alive() for thread in sdk), "the SDK has given up")
 
 
