@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,111 +10,19 @@ import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.controllers.mljob import status_writer
-from mljob_operator.controllers.mljob import workers as mljob_workers
-from mljob_operator.controllers.mljob.worker_state import MAX_UNREAD_SNAPSHOTS, WorkerState
+from mljob_operator.controllers.mljob.worker_state import MAX_UNREAD_SNAPSHOTS
 from mljob_operator.controllers.mljob.write_pace import WritePace
-from mljob_operator.controllers.mljob.write_queue import Priority, WriteQueue
+from mljob_operator.controllers.mljob.write_queue import Priority
 from mljob_operator.core.mljob.resource.job import Job
-from mljob_operator.core.run.facts import Report, RunFact, TaskFact
-from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key, RunKey
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.status.significance import REFINEMENT_WAITS
-from tests.live.eventually import until
 from tests.strategies import event
 
 from .conftest import KEY, World
-from .runs import begin, newest
-
-OTHER = ("team-a", "other")
-THIRD = ("team-a", "third")
-FOURTH = ("team-a", "fourth")
-
-
-class Door:
-    """Records the operator's status patches, and limits the operator to one patch at a time. While
-    the door is closed, no patch gets an answer.
-    """
-
-    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.patches: list[tuple[Key, Mapping[str, Any]]] = []
-        self._is_open = asyncio.Event()
-        self._is_open.set()
-        write = world.jobs.write_status
-
-        async def write_status(job: Job, patch: Mapping[str, Any]) -> Job:
-            self.patches.append((job.key, patch))
-            await self._is_open.wait()
-            return await write(job, patch)
-
-        monkeypatch.setattr(world.jobs, "write_status", write_status)
-        monkeypatch.setattr(WritePace, "limit", 1)
-
-    def close(self) -> None:
-        self.patches.clear()
-        self._is_open.clear()
-
-    def open(self) -> None:
-        self._is_open.set()
-
-    @property
-    def keys(self) -> list[Key]:
-        return [key for key, _ in self.patches]
-
-
-@pytest.fixture
-async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    """A closed :class:`Door`. The operator has sent a status patch for the MLJob ``OTHER``. This
-    patch has no answer yet, so all other patches wait.
-    """
-    await world.apply()
-    await begin(world)
-    for _, name in (OTHER, FOURTH):
-        world.jobs.create(name, {"dagId": "train"}, at=world.clock().isoformat())
-        await world.see_all()
-        await begin(world)
-    world.jobs.create(THIRD[1], {"dagId": "train"}, at=world.clock().isoformat())
-    await world.see_all()
-    world.clock.tick(1)
-    await world.look()
-    door = Door(world, monkeypatch)
-    door.close()
-    say(world, OTHER, progress(0.1))
-    await rounds()
-    assert door.keys == [OTHER]
-    yield door
-    door.open()
-
-
-def progress(share: float) -> TaskFact:
-    return event(
-        "extract", TaskState.RUNNING, progress=Report(1, event("extract", TaskState.RUNNING).occurred_at, share)
-    )
-
-
-async def rounds() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-def say(world: World, key: Key, *facts: Any) -> None:
-    (run_id,) = [run.run_id for run in world.airflow.runs.values() if run.run_id.startswith(f"mljob.team-a.{key[1]}.")]
-    for fact in facts:
-        run = RunKey(SETTINGS_AIRFLOW, "train", run_id)
-        world.job_controller.observe_event(key, {run}, fact, lambda: world.done.append(1))
-
-
-def count_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Key]:
-    """Return a list that gets the key of each MLJob whose worker starts a step from now on."""
-    steps: list[Key] = []
-    all_steps = world.job_controller.workers._steps
-    take = all_steps.take
-
-    async def counted(key: Key, worker: WorkerState) -> float | None:
-        steps.append(key)
-        return await take(key, worker)
-
-    monkeypatch.setattr(all_steps, "take", counted)
-    return steps
+from .doors import FOURTH, OTHER, THIRD, Door, closed_door, count_steps, progress, rounds, say  # noqa: F401 - a fixture
+from .runs import newest
 
 
 async def test_reports_that_wait_become_one_patch(world: World, door: Door) -> None:
@@ -244,116 +151,6 @@ async def test_mljob_gets_no_turn_before_its_status_may_be_written_again(
     await rounds()
     assert sent.is_set(), "no turn is left unused"
     await later
-
-
-async def test_progress_is_written_less_often_under_load_and_the_end_at_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await world.apply()
-    await begin(world)
-    await world.settle()
-    workers, load = world.job_controller.workers, 0.0
-    monkeypatch.setattr(WriteQueue, "load", property(lambda _: load))
-    monkeypatch.setattr(workers, "_min_interval", 60)
-    monkeypatch.setattr(mljob_workers, "LONGEST_REPORT_PAUSE", math.inf)
-    steps = count_steps(world, monkeypatch)
-    worker = workers.get(KEY)
-    assert worker is not None
-    worker.written_at = asyncio.get_running_loop().time() - 61
-    say(world, KEY, progress(0.1))
-    await world.settle()
-    assert steps == [KEY], "without load, one interval is enough"
-
-    load = 1.0
-    worker.written_at = asyncio.get_running_loop().time() - 61
-    for percent in (20, 30):
-        say(world, KEY, progress(percent / 100))
-    await rounds()
-    assert (steps, worker.report_timer is not None) == ([KEY], True), "with a write under way, an interval is too short"
-    worker.written_at = asyncio.get_running_loop().time() - 60 * status_writer.INTERVALS_PER_WRITE - 1
-    say(world, KEY, progress(0.4))
-    await world.settle()
-    assert steps == [KEY, KEY]
-    assert world.status.tasks is not None
-    assert {task.task_id: task.progress for task in world.status.tasks}["extract"] == 40
-
-    worker.written_at = asyncio.get_running_loop().time() - 61
-    say(world, KEY, progress(0.5))
-    world.airflow.end(newest(world), RunState.FAILED)
-    say(world, KEY, RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock()))
-    await world.settle()
-    assert world.status.phase is Phase.FAILED
-
-
-async def test_progress_that_waited_for_the_load_joins_the_queue_without_a_step(
-    world: World, door: Door, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(world.job_controller.workers, "_min_interval", 0.01)
-    steps = count_steps(world, monkeypatch)
-    worker = world.job_controller.workers.get(KEY)
-    assert worker is not None
-    worker.written_at = asyncio.get_running_loop().time()
-    say(world, FOURTH, progress(0.5))
-    say(world, KEY, progress(0.5))
-    assert worker.report_timer is not None
-    await until(lambda: worker.awaits_turn, "the MLJob waits in the queue")
-    assert KEY not in steps
-    door.open()
-    await world.settle()
-    assert steps.count(KEY) == 1
-
-
-@pytest.mark.parametrize(("interval", "longest"), [(0, 0), (0.1, 0.8), (1, 4), (60, 60)])
-async def test_pause_before_progress_has_a_limit(
-    interval: float, longest: float, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await world.apply()
-    workers = world.job_controller.workers
-    monkeypatch.setattr(workers, "_min_interval", interval)
-    worker = workers.get(KEY)
-    assert worker is not None
-    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: worker.written_at)
-    worker.written_at = 100.0
-    assert workers.pause_of(worker, status_writer.MOST_INTERVALS) == pytest.approx(longest)
-
-
-async def test_progress_is_written_although_the_load_grows_during_its_pause(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await world.apply()
-    await begin(world)
-    await world.settle()
-    workers, load = world.job_controller.workers, 0.0
-    monkeypatch.setattr(WriteQueue, "load", property(lambda _: load))
-    monkeypatch.setattr(workers, "_min_interval", 0.01)
-    steps = count_steps(world, monkeypatch)
-    worker = workers.get(KEY)
-    assert worker is not None
-    worker.written_at = asyncio.get_running_loop().time()
-    say(world, KEY, progress(0.5))
-    assert worker.report_timer is not None
-    first_pause, load = worker.report_timer.when(), 1.0
-    await until(lambda: worker.report_timer is None or worker.report_timer.when() > first_pause, "the pause is longer")
-    await until(lambda: steps == [KEY], "the progress is reported")
-    await world.settle()
-    assert worker.unstored == []
-
-
-async def test_planned_step_does_not_wait_for_the_turn_of_progress(
-    world: World, door: Door, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    workers = world.job_controller.workers
-    monkeypatch.setattr(workers, "_min_interval", 0.01)
-    steps = count_steps(world, monkeypatch)
-    worker = workers.get(KEY)
-    assert worker is not None
-    workers.wake_after(KEY, 0.2)
-    worker.written_at = asyncio.get_running_loop().time()
-    say(world, FOURTH, progress(0.5))
-    say(world, KEY, progress(0.5))
-    await until(lambda: worker.awaits_turn, "the MLJob waits in the queue")
-    await until(lambda: KEY in steps, "the MLJob acts on its deadline")
-    assert door.keys == [OTHER]
 
 
 async def test_start_of_a_run_does_not_wait_for_the_turn_of_progress(
