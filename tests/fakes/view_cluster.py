@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl
 
@@ -73,6 +74,24 @@ class ViewCluster(MLJobCluster):
         for log in self.logs.values():
             log.end()
         super().close()
+
+    @contextmanager
+    def hold_back(self, *ends: str) -> Iterator[Callable[[], None]]:
+        """Return a context manager. Until its block ends, no request whose path ends with one of
+        ``ends`` is answered. Yield a function that answers these requests earlier.
+        """
+        may_answer, usual = threading.Event(), self.interfere
+
+        def held_back(asked: Asked) -> Answer | None:
+            if asked.path.endswith(ends):
+                may_answer.wait(180)
+            return usual(asked)
+
+        self.interfere = held_back
+        try:
+            yield may_answer.set
+        finally:
+            may_answer.set()
 
     def replace(
         self,

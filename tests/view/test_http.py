@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 
 import httpx2
 import pytest
 
 from mljob.kubeconfig import ClusterConfig
-from tests.fakes.mljob_cluster import Answer, Asked
 from tests.fakes.view_cluster import ViewCluster
 from tests.live.eventually import eventually
 from tests.view import showcase
@@ -205,19 +203,9 @@ def test_platform_names_the_report_that_is_being_read(
     http: httpx2.Client, cluster: ViewCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mljob.view.person.PATIENCE_SECONDS", 0.1)
-    may_answer = threading.Event()
-    usual = cluster.interfere
 
-    def slow(asked: Asked) -> Answer | None:
-        if asked.path.endswith("/mljobs/monitor-1430"):
-            may_answer.wait(180)
-        return usual(asked)
-
-    cluster.interfere = slow
-    try:
+    with cluster.hold_back("/mljobs/monitor-1430"):
         html = http.get("/platform").text
-    finally:
-        may_answer.set()
 
     assert "The report of MLJob platform/monitor-1430 is being read." in html
     assert "No report" not in html
@@ -410,21 +398,16 @@ def test_list_that_takes_long_is_loading_and_then_there(
     view: RunningView, cluster: ViewCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mljob.view.site.LOADING_SECONDS", 0.2)
-    may_answer = threading.Event()
-    usual = cluster.interfere
 
-    def slow(asked: Asked) -> Answer | None:
-        if asked.path.endswith("/mljobs"):
-            may_answer.wait(180)
-        return usual(asked)
-
-    cluster.interfere = slow
-    with httpx2.Client(base_url=view.url, follow_redirects=True, timeout=180) as client:
+    with (
+        cluster.hold_back("/mljobs") as go_on,
+        httpx2.Client(base_url=view.url, follow_redirects=True, timeout=180) as client,
+    ):
         client.get(view.first_url)  # lets the client in, and leads a browser on
         answer = client.get("/jobs")
         assert "Loading" in answer.text
         assert 'http-equiv="refresh" content="1"' in answer.text
-        may_answer.set()
+        go_on()
         eventually(lambda: "nightly-enrich" in client.get("/jobs").text, "the list is there")
     assert cluster.count("list") == 1, "the first request was not repeated"
 
@@ -433,19 +416,9 @@ def test_list_does_not_wait_for_the_names_of_namespaces(
     http: httpx2.Client, cluster: ViewCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mljob.view.person.PATIENCE_SECONDS", 0.1)
-    may_answer = threading.Event()
-    usual = cluster.interfere
 
-    def slow(asked: Asked) -> Answer | None:
-        if asked.path == "/api/v1/namespaces":
-            may_answer.wait(180)
-        return usual(asked)
-
-    cluster.interfere = slow
-    try:
+    with cluster.hold_back("/api/v1/namespaces"):
         assert "nightly-enrich" in http.get("/jobs").text
-    finally:
-        may_answer.set()
 
 
 def test_first_address_lets_no_second_browser_in(http: httpx2.Client, view: RunningView) -> None:

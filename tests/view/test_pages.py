@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +10,6 @@ from playwright.sync_api import Page, expect
 
 from mljob.cli.first_page import first_page
 from mljob.render.times import duration
-from tests.fakes.mljob_cluster import Answer, Asked
 from tests.fakes.view_cluster import GrowingLog, ViewCluster
 from tests.view import showcase
 from tests.view.conftest import DESKTOP, PHONE, OpenPage
@@ -301,19 +299,10 @@ def test_log_and_graph_that_arrive_late_scroll_like_those_of_the_first_page(
     cluster.logs["team-a/churn-eval/score"] = log
     names = [*long_graph(cluster, 15), "score"]
     cluster.runs["team-a/churn-eval/graph"] = lambda _: showcase.graph("evaluate_churn", names, pairwise(names))
-    may_answer, usual = threading.Event(), cluster.interfere
 
-    def slow(asked: Asked) -> Answer | None:
-        if asked.path.endswith(("/churn-eval/log", "/churn-eval/graph")):
-            may_answer.wait(180)
-        return usual(asked)
-
-    cluster.interfere = slow
-    try:
+    with cluster.hold_back("/churn-eval/log", "/churn-eval/graph"):
         page.goto(f"{view.url}/jobs/team-a/churn-eval")
         expect(page.get_by_text("ValueError: last")).to_have_count(0)
-    finally:
-        may_answer.set()
     tail = page.get_by_role("region", name=re.compile("end of the log"))
     expect(tail.get_by_text("ValueError: last")).to_be_in_viewport(ratio=1)
     # The graph may be below the window, so only its own scrolling shows that it leads to the failed task.
