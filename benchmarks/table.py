@@ -67,8 +67,8 @@ def _show_load(results: Mapping[str, Any]) -> None:
         print(f"\n{'floor: the bare writes':<28}{floor['jobs_per_second']:>8} jobs/s, {floor['writes_per_job']} writes")
     if not rates:
         return
-    columns = ("jobs/s", "of floor", "end->seen p50", "p99 ms", "task->seen p50", "p99 ms", "status", "finalizer", "Events", "GET", "operator",
-               "API server", "twice")  # fmt: skip
+    columns = ("jobs/s", "of floor", "end->seen p50", "p99 ms", "task->seen p50", "p99 ms", "status", "finalizer",
+               "Events", "GET", "operator", "API server", "twice")  # fmt: skip
     print(f"\n{'MLJobs a second':<18}" + "".join(f"{name:>15}" for name in columns))
     print(f"{'':<18}" + "".join(f"{name:>15}" for name in (*[""] * 6, *["writes a job"] * 4, *["CPU ms a job"] * 2)))
     for rate, row in rates.items():

@@ -281,8 +281,7 @@ class MLJobController:
 
         The step does not wait in these cases: The run has started or ended, so progress is the
         wrong priority for the MLJob's next write. The last task has ended, so the change feed has
-        to be read more often. Many answers of Airflow wait in the inbox, because the change feed
-        repeats each change.
+        to be read more often. Many different answers from Airflow wait in the inbox.
 
         Args:
             key: The MLJob.

@@ -29,8 +29,7 @@ Done = Callable[[], None]
 
 MAX_UNREAD_SNAPSHOTS = 10
 """The number of Airflow's answers in the inbox of an MLJob that waits in the queue of writes, from
-which a step folds the answers before the MLJob's turn. The change feed repeats each change, so the
-answers would pile up.
+which a step folds the answers before the MLJob's turn. Otherwise, different answers would pile up.
 """
 
 
