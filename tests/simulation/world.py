@@ -229,7 +229,7 @@ class Process:
                 job = Job.from_object(deepcopy(body))
                 if kind == "DELETED":
                     self.job_controller.observe_deletion(job.key, job.uid)
-                else:
+                elif not self.job_controller.observe_known(job.key, job.uid, job.resource_version):
                     self.job_controller.observe(job)
 
     async def _watch_instances(self) -> None:

@@ -85,7 +85,12 @@ class Operator:
         )
         self._parts = wire(settings, ports, run_in_background=self.run_in_background, process=name)
         self.job_controller, self.instances = self._parts.job_controller, self._parts.instances
-        self.watch = Watch(settings.namespaces, authentication, with_instances=settings.airflow_instances)
+        self.watch = Watch(
+            settings.namespaces,
+            authentication,
+            with_instances=settings.airflow_instances,
+            observe_known=self.job_controller.observe_known,
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._started = self._settled = self._stopped = False
         self._stopping = asyncio.Lock()

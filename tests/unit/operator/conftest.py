@@ -204,7 +204,8 @@ class World:
         for name, labels in self.instance_objects.labels.items():
             self.instances.observe_namespace(name, labels)
         async for job in self.jobs.list():
-            self.job_controller.observe(job)
+            if not self.job_controller.observe_known(job.key, job.uid, job.resource_version):
+                self.job_controller.observe(job)
         await self.settle()
 
     async def apply(self, **spec: Any) -> None:

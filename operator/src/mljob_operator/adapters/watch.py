@@ -1,4 +1,5 @@
-"""Observes kopf's requests to the Kubernetes API.
+"""Observes kopf's requests to the Kubernetes API, and shortens the answers: the operator has listed
+all objects before, and knows the versions that it has written itself.
 
 kopf does not report when a list is complete. But kopf starts a watch only after the list is
 complete. So a successful answer to a watch shows that the list is complete.
@@ -23,6 +24,7 @@ from mljob_contract import airflow_instance
 from mljob_contract.mljob import PLURAL
 
 from .authentication import Authentication
+from .known_versions import ObserveKnown, leave_out_known_versions
 from .kubernetes.client import in_cluster, server_in_cluster
 from .kubernetes.lists import list_path
 from .kubernetes.requests import explanation, unanswered
@@ -66,12 +68,22 @@ class Watch:
         namespaces: The namespaces whose MLJobs are watched. If empty, all namespaces are watched.
         authentication: Tracks whether the Kubernetes API accepts the operator's credentials.
         with_instances: Whether AirflowInstances and namespaces are watched as well.
+        observe_known: Takes the versions of MLJobs that the operator knows already. kopf gets only
+            the other versions.
     """
 
-    def __init__(self, namespaces: Iterable[str], authentication: Authentication, *, with_instances: bool) -> None:
+    def __init__(
+        self,
+        namespaces: Iterable[str],
+        authentication: Authentication,
+        *,
+        with_instances: bool,
+        observe_known: ObserveKnown,
+    ) -> None:
         self._unlisted = {list_path(PLURAL, name) for name in namespaces} or {list_path(PLURAL)}
         if with_instances:
             self._unlisted |= {list_path(airflow_instance.PLURAL), "/api/v1/namespaces"}
+        self._observe_known = observe_known
         self._versions: dict[str, str] = {}
         self._authentication = authentication
         self._problems: dict[str, str] = {}
@@ -123,7 +135,7 @@ class Watch:
             trace_configs=[trace],
         )
         _close_answers_with(session, answers)
-        self._continue_lists(session)
+        self._shorten_answers(session)
         return kopf.AiohttpSession(
             server=info.server,
             aiohttp_session=session,
@@ -132,18 +144,22 @@ class Watch:
             expiration=info.expiration,
         )
 
-    def _continue_lists(self, session: aiohttp.ClientSession) -> None:
+    def _shorten_answers(self, session: aiohttp.ClientSession) -> None:
         """Make ``session.request`` answer kopf's first list request about each resource of
-        :meth:`continue_list`.
+        :meth:`continue_list`, and remove the known versions from watches of MLJobs.
         """
         send = session.request
 
         async def request(method: str, url: str, **options: Any) -> aiohttp.ClientResponse | _ContinuedList:
             to = urlsplit(url)
-            if not parse_qs(to.query).keys() & {"watch", "continue"}:
+            parameters = parse_qs(to.query).keys()
+            if not parameters & {"watch", "continue"}:
                 for path in [path for path in self._versions if to.path.endswith(path)]:
                     return _ContinuedList(self._versions.pop(path))
-            return await send(method=method, url=url, **options)
+            answer = await send(method=method, url=url, **options)
+            if "watch" in parameters and to.path.endswith(f"/{PLURAL}"):
+                leave_out_known_versions(answer, self._observe_known)
+            return answer
 
         session.request = request  # type: ignore[method-assign, assignment]
 

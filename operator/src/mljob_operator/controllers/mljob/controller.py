@@ -130,7 +130,7 @@ class MLJobController:
         self.workers.retry_paced(self._upstreams.observe(job))
         worker = self.workers.get(job.key)
         if worker is None:
-            if self._past.has(job):
+            if self._past.has(job.key, job.resource_version):
                 return
             if is_done(job):
                 expires = expires_at(job)
@@ -166,6 +166,20 @@ class MLJobController:
             self._refresh_entry(job.key)
             # If its status is wrong and that process has ended, nobody else would correct the status.
             self.workers.wake_after(job.key, CHECK_FOREIGN_STATUS)
+
+    def observe_known(self, key: Key, uid: str, resource_version: str) -> bool:
+        """Observe a version of an MLJob that the watch has reported, if the operator knows this
+        version or a later one. Otherwise return False: then the version must be read, and passed to
+        :meth:`observe`.
+        """
+        worker = self.workers.get(key)
+        if worker is None:
+            return self._past.has(key, resource_version) and key not in self._upstreams.awaited
+        job = worker.job
+        if job is None or job.uid != uid or int(resource_version) > int(job.resource_version):
+            return False
+        self.observe(job)
+        return True
 
     def latest(self, key: Key) -> Job | None:
         """Return the latest version of an MLJob that its worker has. Return None if the MLJob has

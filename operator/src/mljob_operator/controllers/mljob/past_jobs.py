@@ -11,7 +11,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from ...core.mljob import attempts
-from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.facts import RunFact
 from ...core.run.run_key import Key, RunKey
@@ -43,11 +42,11 @@ class PastJobs:
         if fact is not None and fact.ended and attempt is not None:
             self.note_checked(RunKey(attempt.airflow, attempt.dag_id, attempt.run_id), fact)
 
-    def has(self, job: Job) -> bool:
+    def has(self, key: Key, resource_version: str) -> bool:
         """Return whether this version or a later version of the MLJob is remembered
-        (:meth:`add`). If so, ``job`` needs no worker.
+        (:meth:`add`). If so, this version needs no worker.
         """
-        return int(job.resource_version) <= self._versions.get(job.key, -1)
+        return int(resource_version) <= self._versions.get(key, -1)
 
     def needs_check(self, run: RunKey, fact: RunFact) -> bool:
         """Return whether the MLJob of a run has to be read, to find out whether the MLJob needs a

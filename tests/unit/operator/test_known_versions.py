@@ -1,0 +1,47 @@
+"""The controller recognises versions of MLJobs that it knows already."""
+
+from __future__ import annotations
+
+from . import chains
+from .conftest import KEY, World
+
+
+async def test_version_that_the_operator_has_written_is_known(world: World) -> None:
+    await world.apply()
+    known = world.job_controller.latest(KEY)
+    assert known is not None
+
+    assert world.job_controller.observe_known(KEY, known.uid, known.resource_version)
+
+    assert world.job_controller.observe_known(KEY, known.uid, str(int(known.resource_version) - 1)), "an older version"
+    assert not world.job_controller.tasks, "no step is needed"
+
+
+async def test_other_versions_are_unknown(world: World) -> None:
+    await world.apply()
+    known = world.job_controller.latest(KEY)
+    assert known is not None
+
+    assert not world.job_controller.observe_known(KEY, known.uid, str(int(known.resource_version) + 1))
+    assert not world.job_controller.observe_known(KEY, "another-uid", known.resource_version)
+    assert not world.job_controller.observe_known(("team-b", "churn"), known.uid, known.resource_version)
+
+
+async def test_versions_of_a_finished_mljob_are_known(world: World) -> None:
+    await chains.apply(world, "data")
+    await chains.end(world, "data")
+    key, metadata = ("team-a", "data"), world.jobs.objects["team-a", "data"]["metadata"]
+    uid, resource_version = metadata["uid"], metadata["resourceVersion"]
+    assert world.job_controller.latest(key) is None, "a finished MLJob has no worker"
+
+    assert world.job_controller.observe_known(key, uid, resource_version)
+    assert not world.job_controller.observe_known(key, uid, str(int(resource_version) + 1))
+
+
+async def test_finished_mljob_whose_outputs_are_awaited_is_read(world: World) -> None:
+    await chains.apply(world, "data")
+    await chains.end(world, "data")
+    await chains.apply(world, "train", "data", "does-not-exist")
+    metadata = world.jobs.objects["team-a", "data"]["metadata"]
+
+    assert not world.job_controller.observe_known(("team-a", "data"), metadata["uid"], metadata["resourceVersion"])
