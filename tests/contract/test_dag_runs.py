@@ -57,8 +57,9 @@ async def test_invalid_conf_is_refused(airflow_world: AirflowWorld) -> None:
 
 async def test_params_of_a_dag_are_readable(airflow_world: AirflowWorld) -> None:
     params = await airflow_world.dag_runs.params("parity_params")
+    assert params is not None
     assert params["count"]["schema"]["type"] == "integer"
-    assert await airflow_world.dag_runs.params("no_such_dag") == {}
+    assert await airflow_world.dag_runs.params("no_such_dag") is None
 
 
 async def test_conf_of_a_run_is_readable(airflow_world: AirflowWorld) -> None:

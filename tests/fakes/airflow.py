@@ -178,9 +178,9 @@ class FakeAirflow:
             raise AirflowUnavailable("the answer was lost", outcome_unknown=True)
         return self.fact(run)
 
-    async def params(self, dag_id: str) -> dict[str, Any]:
+    async def params(self, dag_id: str) -> dict[str, Any] | None:
         self.asked("params")
-        return dict(self.dag_params.get(dag_id, {}))
+        return dict(self.dag_params.get(dag_id, {})) if dag_id in self.dags else None
 
     async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
         self.asked("conf")

@@ -133,9 +133,9 @@ class DagRuns(Protocol):
         """
         ...
 
-    async def params(self, dag_id: str) -> dict[str, Any]:
+    async def params(self, dag_id: str) -> dict[str, Any] | None:
         """Return the DAG's params by name, each with its default ``value`` and its JSON ``schema``.
-        The result is empty if Airflow does not have the DAG.
+        Return None if Airflow does not have the DAG.
         """
         ...
 

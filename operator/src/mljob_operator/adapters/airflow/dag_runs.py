@@ -68,7 +68,7 @@ class AirflowRuns:
         """Submit a run (:meth:`.RunRequests.submit`)."""
         return await self._run(Work.SUBMISSIONS, "submit", self._runs.submit, dag_id, run_id, conf, note, logical_date)
 
-    async def params(self, dag_id: str) -> dict[str, Any]:
+    async def params(self, dag_id: str) -> dict[str, Any] | None:
         """Request a DAG's params (:meth:`.RunRequests.params`)."""
         return await self._run(Work.SUBMISSIONS, "params", self._runs.params, dag_id)
 

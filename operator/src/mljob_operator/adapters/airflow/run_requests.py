@@ -109,10 +109,10 @@ class RunRequests:
         )
         return next((row.text("dag_run_id") for row in page.rows("dag_runs")), None)
 
-    def params(self, dag_id: str) -> dict[str, Any]:
-        """Return the DAG's params by name (``GET /dags/{dag_id}/details``). Each param is an object
-        with the fields ``value`` (the default) and ``schema`` (the JSON schema). The result is
-        empty if the DAG does not exist.
+    def params(self, dag_id: str) -> dict[str, Any] | None:
+        """Return the DAG's params by name (``GET /dags/{dag_id}/details``), or None if the DAG does
+        not exist. Each param is an object with the fields ``value`` (the default) and ``schema``
+        (the JSON schema).
         """
         try:
             row = self._session.ask(
@@ -121,7 +121,7 @@ class RunRequests:
                 absent=absence.GET_DAG.with_ids(dag_id=dag_id),
             )
         except Absent:
-            return {}
+            return None
         return row.content("params")
 
     def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from ...core.status.disclosure import may_quote
 from ...errors import TRIED_AGAIN, ReferenceMissing, ValidationFailed
 from ...ports import Clock, DagRuns, JobStore
 from .hidden_texts import hidden_texts
+from .recent_params import RecentParams
 
 ASK_AGAIN_AFTER = timedelta(seconds=10)
 """The time between a failed try to read a conf from Airflow and the next try."""
@@ -95,6 +96,7 @@ class Confs:
     def __init__(self, jobs: JobStore, clock: Clock) -> None:
         self._jobs = jobs
         self._clock = clock
+        self._recent_params = RecentParams(clock)
         self._known_secrets: dict[Key, _KnownSecrets] = {}
 
     async def make(self, s: State, dag_runs: DagRuns) -> BuiltConf:
@@ -122,7 +124,11 @@ class Confs:
             raise ReferenceMissing(str(error)) from error
         if (over := excess(conf, sources)) is not None:
             raise ValidationFailed(over)
-        params = await dag_runs.params(dag_id)
+        # A conf that does not fit the params of a moment ago is checked against the current params,
+        # so nobody has to wait after a change of the DAG.
+        params = self._recent_params.of(s.run)
+        if params is None or problems(conf, params, sources_by_key) or unknown_keys(conf, params, sources_by_key):
+            params = await self._recent_params.read(s.run, dag_runs)
         invalid = problems(conf, params, sources_by_key)
         unknown = unknown_keys(conf, params, sources_by_key)
         message = f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join([*unknown, *invalid])}."
