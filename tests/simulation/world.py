@@ -228,7 +228,7 @@ class Process:
                 self._seen += 1
                 job = Job.from_object(deepcopy(body))
                 if kind == "DELETED":
-                    self.job_controller.observe_deletion(job.key, job.uid)
+                    self.job_controller.observe_deletion(job.key, job.uid, job.resource_version)
                 elif not self.job_controller.observe_known(job.key, job.uid, job.resource_version):
                     self.job_controller.observe(job)
 

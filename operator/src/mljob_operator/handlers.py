@@ -102,7 +102,7 @@ def registry(
             if job is None:
                 return
             if type == "DELETED":
-                operator.job_controller.observe_deletion(job.key, job.uid)
+                operator.job_controller.observe_deletion(job.key, job.uid, job.resource_version)
             else:
                 operator.job_controller.observe(job)
 

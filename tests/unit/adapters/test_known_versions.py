@@ -97,6 +97,8 @@ async def test_mljob_with_an_owner_is_recognised() -> None:
 
 
 FORGED = {"name": "victim", "namespace": "team-b", "resourceVersion": "1", "uid": OTHER_UID}
+ODD_OWNER = {"apiVersion": "v1", "kind": "a]b", "name": "x", "uid": OTHER_UID}
+"""An owner that the API server accepts, and by which the version is not recognised."""
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,11 @@ FORGED = {"name": "victim", "namespace": "team-b", "resourceVersion": "1", "uid"
 )
 async def test_users_cannot_forge_the_version(forged: bytes) -> None:
     assert await versions(forged) in ([], [(("team-a", "churn"), UID, "7")])
+
+
+@pytest.mark.parametrize("spec", [{}, {"conf": {"metadata": FORGED, "spec": {}}}])
+async def test_version_that_is_not_recognised_stays(spec: dict[str, Any]) -> None:
+    assert await versions(line(spec=spec, ownerReferences=[ODD_OWNER])) == []
 
 
 async def test_json_in_another_form_stays() -> None:

@@ -68,7 +68,7 @@ async def delete(world: World, name: str) -> None:
     world.jobs.user_deletes(("team-a", name), world.clock())
     await world.see_all()
     assert ("team-a", name) not in world.jobs.objects
-    world.job_controller.observe_deletion(("team-a", name), uid)
+    world.observe_deletion(("team-a", name), uid)
     await world.settle()
 
 

@@ -14,7 +14,7 @@ from mljob_operator.controllers.airflow_instance.registry import OwnAirflow
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.run.facts import RunFact, TaskFact
-from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from mljob_operator.ports import Tracer
 from mljob_operator.sources.change_feed import ChangeFeedReader
 from mljob_operator.wiring import Ports, wire
@@ -28,7 +28,7 @@ from tests.fakes.settings import FixedSettings
 from tests.fakes.source_changes import FakeSourceChanges
 from tests.simulation.promises import GuardedJobs
 
-KEY = ("team-a", "churn")
+KEY: Key = ("team-a", "churn")
 
 
 class World:
@@ -207,6 +207,10 @@ class World:
             if not self.job_controller.observe_known(job.key, job.uid, job.resource_version):
                 self.job_controller.observe(job)
         await self.settle()
+
+    def observe_deletion(self, key: Key, uid: str) -> None:
+        """Report the deletion of an MLJob to the operator, as the watch does."""
+        self.job_controller.observe_deletion(key, uid, resource_version="999999")
 
     async def apply(self, **spec: Any) -> None:
         self.jobs.create(KEY[1], {"dagId": "train", **spec}, at=self.clock().isoformat())

@@ -72,7 +72,7 @@ async def test_deleted_mljob_leaves_the_queue(world: World, door: Door) -> None:
     say(world, KEY, progress(0.5))
     await rounds()
     uid = world.jobs.objects.pop(KEY)["metadata"]["uid"]
-    world.job_controller.observe_deletion(KEY, uid)
+    world.observe_deletion(KEY, uid)
     door.open()
     await world.settle()
     say(world, OTHER, progress(0.9))
@@ -245,7 +245,7 @@ async def test_new_mljobs_wait_for_their_first_write_without_a_step(world: World
     workers = [world.job_controller.workers.get(job.key) for job in created]
     assert [(worker.awaits_turn, worker.task) for worker in workers if worker is not None] == [(True, None)] * 5
     world.jobs.user_deletes(created[0].key, world.clock())
-    world.job_controller.observe_deletion(created[0].key, created[0].uid)
+    world.observe_deletion(created[0].key, created[0].uid)
     door.open()
     await world.settle()
     assert {world.jobs.objects[job.key]["status"]["phase"] for job in created[1:]} == {"Queued"}

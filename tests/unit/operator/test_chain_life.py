@@ -168,7 +168,7 @@ class TestLife:
         world.jobs.user_deletes(("team-a", "data"), world.clock())
         await world.see_all()
         await world.later(10)
-        world.job_controller.observe_deletion(("team-a", "data"), uid)
+        world.observe_deletion(("team-a", "data"), uid)
         await world.settle()
         assert "does not exist" in message(world, "train")
 
@@ -182,7 +182,7 @@ class TestLife:
         await world.later(11)
         assert ("team-a", "data") not in world.jobs.objects
         if not missed:
-            world.job_controller.observe_deletion(("team-a", "data"), uid)
+            world.observe_deletion(("team-a", "data"), uid)
         await world.later(LATER if missed else 0)
         assert verdict(world, "train") == WAITING
         assert (

@@ -58,7 +58,7 @@ async def test_an_mljob_that_is_deleted_or_vanishes_is_not_counted(world: World,
     assert phases(registry) == {("Suspended", "Suspended"): 1}
     uid = world.jobs.objects[KEY]["metadata"]["uid"]
     del world.jobs.objects[KEY]
-    world.job_controller.observe_deletion(KEY, uid)
+    world.observe_deletion(KEY, uid)
     await world.settle()
     assert phases(registry) == {}
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_operator.controllers.mljob.recent_params import KEPT_FOR, MAX_KEPT, RecentParams
-from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.clock import FakeClock
+from tests.live.eventually import until
 
 from . import chains
 from .conftest import World
@@ -78,12 +82,63 @@ async def test_params_of_a_dag_that_appears_are_read(world: World) -> None:
     assert chains.verdict(world, "wrong")[1] == "ValidationFailed"
 
 
+async def test_mljobs_of_a_burst_share_one_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.airflow.dag_params["train"] = EPOCHS
+    answer = asyncio.Event()
+    params = world.airflow.params
+
+    async def slow(dag_id: str) -> Any:
+        await answer.wait()
+        return await params(dag_id)
+
+    monkeypatch.setattr(world.airflow, "params", slow)
+    for number in range(10):
+        world.jobs.create(f"job-{number}", {"dagId": "train", "conf": {"epochs": number}})
+    seen = asyncio.create_task(world.see_all())
+    await until(lambda: world.job_controller.tasks)
+    answer.set()
+    await seen
+
+    assert len(world.airflow.runs) == 10
+    assert reads(world) == 1
+
+
+async def test_each_mljob_of_a_burst_gets_the_error(world: World) -> None:
+    world.airflow.before["params"] = lambda: world.airflow.down_for.update(params=1)
+    for name in ("first", "second"):
+        world.jobs.create(name, {"dagId": "train"})
+    await world.see_all()
+    assert [chains.verdict(world, name)[1] for name in ("first", "second")] == ["AirflowUnavailable"] * 2
+    assert reads(world) == 1
+    await world.later(60)
+    assert len(world.airflow.runs) == 2
+
+
+async def test_cancelled_reader_does_not_cancel_the_others() -> None:
+    clock = FakeClock()
+    airflow, params = FakeAirflow(clock), RecentParams(clock)
+    airflow.dag_params["train"] = EPOCHS
+    first, second = (asyncio.create_task(params.read(airflow, "train")) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == EPOCHS
+    assert first.cancelled()
+
+
+async def test_clock_that_is_set_back_keeps_no_params_longer() -> None:
+    clock = FakeClock()
+    airflow, params = FakeAirflow(clock), RecentParams(clock)
+    await params.read(airflow, "train")
+    clock.at -= timedelta(hours=1)
+    assert params.of(airflow, "train") is None
+
+
 async def test_number_of_dags_whose_params_are_kept_is_bounded() -> None:
     clock = FakeClock()
     airflow, params = FakeAirflow(clock), RecentParams(clock)
-    runs = [RunKey(SETTINGS_AIRFLOW, f"dag-{number}", "run") for number in range(MAX_KEPT + 1)]
-    for run in runs:
-        airflow.dags[run.dag_id] = ("extract",)
-        await params.read(run, airflow)
-    await params.read(runs[1], airflow)
-    assert [run for run in runs if params.of(run) is None] == [runs[0]]
+    names = [f"dag-{number}" for number in range(MAX_KEPT + 1)]
+    for name in names:
+        airflow.dags[name] = ("extract",)
+        await params.read(airflow, name)
+    await params.read(airflow, names[1])
+    assert [name for name in names if params.of(airflow, name) is None] == [names[0]]

@@ -29,7 +29,7 @@ async def finished(world: World, state: RunState = RunState.SUCCESS, **spec: Any
 async def restore(world: World, manifest: Manifest) -> None:
     world.jobs.user_deletes(KEY, world.clock())
     await world.see_all()
-    world.job_controller.observe_deletion(KEY, manifest["metadata"]["uid"])
+    world.observe_deletion(KEY, manifest["metadata"]["uid"])
     await world.settle()
     world.jobs.restore(manifest)
     await world.see_all()

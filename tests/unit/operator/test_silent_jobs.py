@@ -323,7 +323,7 @@ async def test_mljobs_that_are_deleted_before_their_step_hold_up_no_others(
     for index in range(2, 11):
         key = (KEY[0], f"job-{index:03}")
         uid = world.jobs.objects.pop(key)["metadata"]["uid"]
-        world.job_controller.observe_deletion(key, uid)
+        world.observe_deletion(key, uid)
     await world.settle()
     assert steps.calls == 3
 

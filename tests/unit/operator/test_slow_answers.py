@@ -34,7 +34,7 @@ def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happe
         if (job := happens()) is not None:
             world.job_controller.observe(job)
         else:
-            world.job_controller.observe_deletion(KEY, args[0].uid)
+            world.observe_deletion(KEY, args[0].uid)
         return answer
 
     monkeypatch.setattr(world.jobs, request, slow)

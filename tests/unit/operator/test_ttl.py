@@ -82,7 +82,7 @@ class TestExpiry:
     async def test_expiry_of_a_deleted_mljob_is_forgotten(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
-        world.job_controller.observe_deletion(KEY, world.jobs.objects[KEY]["metadata"]["uid"])
+        world.observe_deletion(KEY, world.jobs.objects[KEY]["metadata"]["uid"])
         assert not world.job_controller.workers.expiring
         await world.later(100)
         assert world.exists

@@ -27,8 +27,13 @@ _VERSION = re.compile(
     rb'(?:"ownerReferences":\[[^]]*\],)?"resourceVersion":"([0-9]{1,20})","uid":"([0-9a-f-]{36})"\},"spec":'
 )
 """The end of ``metadata`` in the API server's JSON, which has the keys of each object in
-alphabetical order. No text of a user has this form before the end of ``metadata``: ``annotations``
-and ``labels`` can have the same keys, but ``"spec"`` never follows them.
+alphabetical order. Users can't write a text of this form into ``metadata``: ``annotations`` and
+``labels`` can have the same keys, but ``"spec"`` never follows them.
+"""
+_END = b'"},"spec":'
+"""The first text of this form in a line is the end of ``metadata``. The search for a version must
+not go further: ``spec`` and ``status`` can have any JSON, and a search through a deep JSON value
+could take seconds.
 """
 _CHANGE = re.compile(rb'\{"type":"(?:ADDED|MODIFIED)",')
 
@@ -73,7 +78,9 @@ class _UnknownVersions:
             yield begun
 
     def _is_known(self, line: bytes) -> bool:
-        if not _CHANGE.match(line) or (found := _VERSION.search(line)) is None:
+        if not _CHANGE.match(line) or (end := line.find(_END)) < 0:
+            return False
+        if (found := _VERSION.search(line, 0, end + len(_END))) is None:
             return False
         name, namespace, resource_version, uid = (part.decode() for part in found.groups())
         try:

@@ -84,7 +84,7 @@ async def test_cancelled_mljob_makes_room_for_the_next(world: Platform) -> None:
     await world.look_everywhere()
     assert active(world) == ["job-1"]
     world.jobs.user_deletes(("team-a", "job-2"), world.clock())
-    world.job_controller.observe_deletion(("team-a", "job-2"), "uid-3")
+    world.observe_deletion(("team-a", "job-2"), "uid-3")
     await end_run_of(world, "job-1")
     assert active(world) == []
 

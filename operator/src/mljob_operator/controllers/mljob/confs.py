@@ -126,9 +126,9 @@ class Confs:
             raise ValidationFailed(over)
         # A conf that does not fit the params of a moment ago is checked against the current params,
         # so nobody has to wait after a change of the DAG.
-        params = self._recent_params.of(s.run)
+        params = self._recent_params.of(dag_runs, dag_id)
         if params is None or problems(conf, params, sources_by_key) or unknown_keys(conf, params, sources_by_key):
-            params = await self._recent_params.read(s.run, dag_runs)
+            params = await self._recent_params.read(dag_runs, dag_id)
         invalid = problems(conf, params, sources_by_key)
         unknown = unknown_keys(conf, params, sources_by_key)
         message = f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join([*unknown, *invalid])}."

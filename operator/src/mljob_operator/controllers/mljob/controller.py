@@ -188,13 +188,24 @@ class MLJobController:
         worker = self.workers.get(key)
         return worker.job if worker is not None else None
 
-    def observe_deletion(self, key: Key, uid: str) -> None:
-        """Forget an MLJob that the watch has reported as deleted. A new MLJob with the same name
-        and another uid stays.
+    def observe_deletion(self, key: Key, uid: str, resource_version: str) -> None:
+        """Forget an MLJob that the watch has reported as deleted. In these cases, the MLJob stays:
+
+        - It is a new MLJob with the same name and another uid.
+        - The operator knows a later version. Then the MLJob was not deleted. For a while, the
+          operator's label selector did not select it, and the watch is behind.
+
+        Args:
+            key: The MLJob.
+            uid: The uid of the deleted MLJob.
+            resource_version: The resourceVersion of the deletion.
         """
+        worker = self.workers.get(key)
+        known = worker.job if worker is not None else None
+        if known is not None and known.uid == uid and int(known.resource_version) > int(resource_version):
+            return
         self.workers.end_expiry(key, uid)
         self.workers.retry_paced(self._upstreams.observe_deletion(key, uid))
-        worker = self.workers.get(key)
         if worker is not None and worker.job is not None and worker.job.uid == uid:
             self.workers.remove(key)
             self.vanished_runs.report()
