@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from xml.etree import ElementTree
 
 from devstack.caches import cache_directory
@@ -41,6 +42,7 @@ GO = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
 these variables, the heap may grow to five times the memory in use before garbage is collected,
 instead of twice. By default, kube-apiserver spends a fifth of its processor time on garbage.
 """
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 PYTEST = (".venv/bin/python", "-m", "pytest", "-q")
 FILE_BY_FILE = ("--dist", "loadfile", "-n", "4")
 """Arguments for four workers, for live tests. These tests mostly wait for Airflow, but more than
@@ -104,26 +106,48 @@ BACKGROUND = 5
 (sched(7)). With less, they would stand still while the stack is busy, and then fail by their
 timeouts.
 """
-NOT_LIVE = (*PYTEST, "-m", "not live", "-n")
-UNIT_TESTS = ("tests/unit", "tests/contract", "tests/chart")
-UNIT = Part("unit", ((*NOT_LIVE, "3", *UNIT_TESTS),), niceness=BACKGROUND)
-"""The tests without a stack. They have one worker more than there are cores, because some tests
-wait for a process.
+NOT_LIVE = (*PYTEST, "-m", "not live")
+BESIDE_LIVE = (*NOT_LIVE, "--timeout", "1800")
+"""Arguments for tests without a stack that run beside live tests. A test may wait minutes for a
+core, so the timeout, in seconds, is longer than usual and ends only tests that hang.
 """
-BESIDE_LIVE = (*NOT_LIVE, "2", "--timeout", "1800")
-"""Arguments for tests without a stack that run beside live tests, with two workers. Beside live
-tests, cores are hardly ever idle, and each worker costs seconds of a processor for its imports and
-its collection. A test may wait minutes for a core, so the timeout, in seconds, is longer than usual
-and ends only tests that hang.
+CORE = ("tests/unit/contract", "tests/unit/core")
+"""The tests of the code that does no I/O."""
+PROCESSES = ("tests/unit/startup", "tests/unit/api")
+"""Tests that mostly wait for a process or for a timeout."""
+ADAPTERS = ("tests/unit/adapters",)
+CLIENT = ("tests/unit/client",)
+OPERATOR = ("tests/unit/operator",)
+CHART = ("tests/chart", "tests/contract")
+OTHERS = ("tests/unit", *(f"--ignore={folder}" for folder in (*CORE, *PROCESSES, *ADAPTERS, *CLIENT, *OPERATOR)))
+"""The unit tests that are not in the groups above."""
+
+SHORT_SEARCH = {"PROMISES_EXAMPLES": "10"}
+"""An environment with which the state machines of the operator's tests try ten sequences of steps
+instead of up to 60.
 """
-PURE = ("tests/unit/contract", "tests/unit/core")
-COVERED = Part("covered", ((*BESIDE_LIVE, *PURE, "--cov"),), niceness=BACKGROUND)
-"""The tests of the code that does no I/O. The part fails if the tests don't cover enough of this
-code.
-"""
-OTHERS = Part("unit", ((*BESIDE_LIVE, *UNIT_TESTS, *(f"--ignore={folder}" for folder in PURE)),), niceness=BACKGROUND)
-"""The unit tests that are not in the part ``covered``."""
-GITOPS = Part("gitops", ((*BESIDE_LIVE, "tests/integration"),), niceness=BACKGROUND)
+
+
+def _unit(
+    arguments: Sequence[str], *, environment: Mapping[str, str] = NO_VARIABLES, **groups: Sequence[str]
+) -> tuple[Part, ...]:
+    """Return a part for each group of tests without a stack.
+
+    Parts that run side by side take the place of the workers of pytest-xdist: each worker would
+    collect the tests of all groups, and collecting takes a sixth of the processor time of the tests.
+
+    Args:
+        arguments: The command that runs the tests.
+        environment: Additional environment variables.
+        groups: The folders of each group, and further options, by the name of the part.
+    """
+    return tuple(
+        Part(name, ((*arguments, *folders),), niceness=BACKGROUND, environment=environment)
+        for name, folders in groups.items()
+    )
+
+
+GITOPS = Part("gitops", ((*BESIDE_LIVE, "-n", "2", "tests/integration"),), niceness=BACKGROUND)
 """The integration tests without a stack. They build a Go program with the libraries of the GitOps
 tools, which takes minutes without a cache.
 """
@@ -145,7 +169,7 @@ PROVIDER = tuple(
     )
     for suffix in ("", "-oldest")
 )
-VIEW = Part("view", ((*BESIDE_LIVE, "tests/view"),), niceness=BACKGROUND)
+VIEW = Part("view", ((*BESIDE_LIVE, "-n", "2", "tests/view"),), niceness=BACKGROUND)
 """The tests of the view in Chromium, on a fake cluster. If the machine has no Chromium, npm fetches
 it.
 """
@@ -168,12 +192,22 @@ LIVE_OLDEST = Part(
 )
 
 SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
-    "fast": ((CHECKS,), (UNIT,)),
-    "all": ((LIVE, FAULTS), (LIVE_OLDEST,), (CHECKS, *PROVIDER, GITOPS, VIEW, COVERED, OTHERS)),
+    "fast": (
+        (CHECKS, *_unit(NOT_LIVE, adapters=ADAPTERS)),
+        _unit(NOT_LIVE, environment=SHORT_SEARCH, operator=OPERATOR, others=OTHERS),
+        (*_unit((*NOT_LIVE, "-n", "3", "--dist", "worksteal"), processes=PROCESSES), *_unit(NOT_LIVE, core=CORE)),
+        _unit(NOT_LIVE, client=CLIENT, chart=CHART),
+    ),
+    "all": (
+        (LIVE, FAULTS),
+        (LIVE_OLDEST,),
+        (CHECKS, *PROVIDER, GITOPS, *_unit(BESIDE_LIVE, processes=PROCESSES, adapters=ADAPTERS, client=CLIENT)),
+        (*_unit(BESIDE_LIVE, core=(*CORE, "--cov"), operator=OPERATOR, others=OTHERS, chart=CHART), VIEW),
+    ),
 }
 """The lanes of each suite. The disruptive tests mostly wait for components to start, so the tests
-with the oldest Airflow run beside them. The unit tests come last, because they use all the
-processor time that the live tests leave.
+with the oldest Airflow run beside them. With the option ``--cov``, the part ``core`` fails if its
+tests don't cover enough of the code that does no I/O.
 """
 
 
