@@ -69,7 +69,7 @@ async def test_progress_is_written_less_often_under_load_and_the_end_at_once(
         say(world, KEY, progress(percent / 100))
     await rounds()
     assert (steps, worker.report_timer is not None) == ([KEY], True), "with a write under way, an interval is too short"
-    worker.written_at = asyncio.get_running_loop().time() - 60 * status_writer.INTERVALS_PER_WRITE - 1
+    worker.written_at = asyncio.get_running_loop().time() - 60 * status_writer.MOST_INTERVALS - 1
     say(world, KEY, progress(0.4))
     await world.settle()
     assert steps == [KEY, KEY]
@@ -135,7 +135,7 @@ async def test_progress_is_written_although_the_load_grows_during_its_pause(
         advance(0.11)
         await rounds()
         assert steps == [], "the pause is longer now"
-        advance(0.1 * status_writer.INTERVALS_PER_WRITE)
+        advance(0.1 * status_writer.MOST_INTERVALS)
         await rounds()
         assert steps == [KEY]
     await world.settle()

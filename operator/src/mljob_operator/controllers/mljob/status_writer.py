@@ -40,9 +40,9 @@ end. Another replica waits for this time too. An Event that takes longer may sti
 """
 
 
-INTERVALS_PER_WRITE, MOST_INTERVALS = 6.0, 8.0
-"""How the pause between two patches about an MLJob's progress grows with the number of writes under
-way: six intervals for each write, up to eight intervals.
+MOST_INTERVALS, MOST_AT = 8.0, 0.65
+"""The pause between two patches about an MLJob's progress grows with the square of the average
+number of writes under way. With ``MOST_AT`` writes, it reaches its maximum: ``MOST_INTERVALS``.
 """
 BUSY = 0.5
 """The average number of writes under way from which the Kubernetes API server counts as busy."""
@@ -101,7 +101,7 @@ class StatusWriter:
         MLJob. The number grows with the load of the Kubernetes API server, from 1 to
         ``MOST_INTERVALS``.
         """
-        return min(max(1.0, self._writes.load * INTERVALS_PER_WRITE), MOST_INTERVALS)
+        return min(max(1.0, MOST_INTERVALS * (self._writes.load / MOST_AT) ** 2), MOST_INTERVALS)
 
     def has_turn(self, key: Key, priority: Priority) -> bool:
         """Return whether the status of an MLJob may be stored now. If not, the MLJob waits in the
