@@ -58,6 +58,7 @@ class _Thread(threading.Thread):
         self._serving = self._loop.create_task(self._run())
         with suppress(asyncio.CancelledError):
             self._loop.run_until_complete(self._serving)
+        self._loop.run_until_complete(self._close_connections())
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
         self.is_up.set()
@@ -73,6 +74,14 @@ class _Thread(threading.Thread):
             await self._serve(self._come_up)
         except OSError as error:
             self.failure = error
+
+    async def _close_connections(self) -> None:
+        """Close the connections that the server has left open. On a busy machine, an answer may
+        still be under way when the server ends, and the server does not close its connection.
+        """
+        for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined]
+            transport.abort()
+        await asyncio.sleep(0)
 
     def _come_up(self, url: str) -> None:
         self.first_url = url
