@@ -129,7 +129,11 @@ instead of up to 60.
 
 
 def _unit(
-    arguments: Sequence[str], *, environment: Mapping[str, str] = NO_VARIABLES, **groups: Sequence[str]
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str] = NO_VARIABLES,
+    after: str | None = None,
+    **groups: Sequence[str],
 ) -> tuple[Part, ...]:
     """Return a part for each group of tests without a stack.
 
@@ -139,10 +143,11 @@ def _unit(
     Args:
         arguments: The command that runs the tests.
         environment: Additional environment variables.
+        after: The name of a part that must end before these parts begin, or None.
         groups: The folders of each group, and further options, by the name of the part.
     """
     return tuple(
-        Part(name, ((*arguments, *folders),), niceness=BACKGROUND, environment=environment)
+        Part(name, ((*arguments, *folders),), niceness=BACKGROUND, environment=environment, after=after)
         for name, folders in groups.items()
     )
 
@@ -201,12 +206,14 @@ SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "all": (
         (LIVE, FAULTS),
         (LIVE_OLDEST,),
-        (CHECKS, *PROVIDER, GITOPS, *_unit(BESIDE_LIVE, processes=PROCESSES, adapters=ADAPTERS, client=CLIENT)),
-        (*_unit(BESIDE_LIVE, core=(*CORE, "--cov"), operator=OPERATOR, others=OTHERS, chart=CHART), VIEW),
+        (CHECKS, *PROVIDER, GITOPS, *_unit(BESIDE_LIVE, core=(*CORE, "--cov"), others=OTHERS)),
+        (*_unit(BESIDE_LIVE, after=LIVE.name, operator=OPERATOR, chart=CHART), VIEW),
+        _unit(BESIDE_LIVE, after=LIVE.name, processes=PROCESSES, adapters=ADAPTERS, client=CLIENT),
     ),
 }
 """The lanes of each suite. The disruptive tests mostly wait for components to start, so the tests
-with the oldest Airflow run beside them. With the option ``--cov``, the part ``core`` fails if its
+with the oldest Airflow run beside them, and so does half of the tests without a stack. The other
+half uses what the live tests leave of the cores. With the option ``--cov``, the part ``core`` fails if its
 tests don't cover enough of the code that does no I/O.
 """
 
