@@ -213,8 +213,8 @@ SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
 }
 """The lanes of each suite. The disruptive tests mostly wait for components to start, so the tests
 with the oldest Airflow run beside them, and so does half of the tests without a stack. The other
-half uses what the live tests leave of the cores. With the option ``--cov``, the part ``core`` fails if its
-tests don't cover enough of the code that does no I/O.
+half uses what the live tests leave of the cores. With the option ``--cov``, the part ``core`` fails
+if its tests don't cover enough of the code that does no I/O.
 """
 
 

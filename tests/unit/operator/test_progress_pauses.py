@@ -47,15 +47,26 @@ def worker_of(world: World, key: Key = KEY) -> WorkerState:
     return worker
 
 
-async def test_progress_is_written_less_often_under_load_and_the_end_at_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+async def set_load(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """A function that sets the average number of writes under way. The run of the MLJob ``KEY`` has
+    begun.
+    """
     await world.apply()
     await begin(world)
     await world.settle()
-    workers, load = world.job_controller.workers, 0.0
-    monkeypatch.setattr(WriteQueue, "load", property(lambda _: load))
-    monkeypatch.setattr(workers, "_min_interval", 60)
+
+    def set_load(load: float) -> None:
+        monkeypatch.setattr(WriteQueue, "load", property(lambda _: load))
+
+    set_load(0.0)
+    return set_load
+
+
+async def test_progress_is_written_less_often_under_load_and_the_end_at_once(
+    world: World, set_load: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.job_controller.workers, "_min_interval", 60)
     monkeypatch.setattr(mljob_workers, "LONGEST_REPORT_PAUSE", math.inf)
     steps, worker = count_steps(world, monkeypatch), worker_of(world)
     worker.written_at = asyncio.get_running_loop().time() - 61
@@ -63,7 +74,7 @@ async def test_progress_is_written_less_often_under_load_and_the_end_at_once(
     await world.settle()
     assert steps == [KEY], "without load, one interval is enough"
 
-    load = 1.0
+    set_load(1.0)
     worker.written_at = asyncio.get_running_loop().time() - 61
     for percent in (20, 30):
         say(world, KEY, progress(percent / 100))
@@ -119,19 +130,14 @@ async def test_pause_before_progress_has_a_limit(
 
 
 async def test_progress_is_written_although_the_load_grows_during_its_pause(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, set_load: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await world.apply()
-    await begin(world)
-    await world.settle()
-    load = 0.0
-    monkeypatch.setattr(WriteQueue, "load", property(lambda _: load))
     monkeypatch.setattr(world.job_controller.workers, "_min_interval", 0.1)
     steps, worker = count_steps(world, monkeypatch), worker_of(world)
     with stopped_clock() as advance:
         worker.written_at = asyncio.get_running_loop().time()
         say(world, KEY, progress(0.5))
-        load = 1.0
+        set_load(1.0)
         advance(0.11)
         await rounds()
         assert steps == [], "the pause is longer now"

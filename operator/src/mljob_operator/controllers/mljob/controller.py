@@ -200,13 +200,13 @@ class MLJobController:
             uid: The uid of the deleted MLJob.
             resource_version: The resourceVersion of the deletion.
         """
-        worker = self.workers.get(key)
-        known = worker.job if worker is not None else None
-        if known is not None and known.uid == uid and int(known.resource_version) > int(resource_version):
+        latest = self.latest(key)
+        known = latest if latest is not None and latest.uid == uid else None
+        if known is not None and int(known.resource_version) > int(resource_version):
             return
         self.workers.end_expiry(key, uid)
         self.workers.retry_paced(self._upstreams.observe_deletion(key, uid))
-        if worker is not None and worker.job is not None and worker.job.uid == uid:
+        if known is not None:
             self.workers.remove(key)
             self.vanished_runs.report()
             self._wake_admitted()
