@@ -1,12 +1,17 @@
-"""With the environment variables of ``devstack.bootstrap``, pip and uv trust a package index whose
-certificate is signed by a company's certificate authority (CA).
+"""Tests of how ``devstack.bootstrap`` chooses an interpreter and makes an environment. With its
+environment variables, pip and uv trust a package index whose certificate is signed by a company's
+certificate authority (CA).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import ssl
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -117,3 +122,92 @@ def test_uv_uses_the_certificates_of_the_system_if_there_are_any(index: Index, m
     assert bootstrap.uv_environment()["UV_SYSTEM_CERTS"] == "true"
     monkeypatch.setenv("UV_SYSTEM_CERTS", "false")
     assert bootstrap.uv_environment()["UV_SYSTEM_CERTS"] == "false"
+
+
+@pytest.fixture
+def slow_python(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let this interpreter seem to have been built without optimizations, outside a virtual
+    environment. Return the path of the interpreter.
+    """
+    monkeypatch.delenv("PYTHON", raising=False)
+    monkeypatch.setattr(sysconfig, "get_config_var", {"CONFIG_ARGS": "'--enable-shared'"}.get)
+    monkeypatch.setattr(sys, "base_prefix", "/home/anna/.pyenv/versions/3.11.7")
+    monkeypatch.setattr(sys, "_base_executable", "/home/anna/.pyenv/versions/3.11.7/bin/python3.11")
+    return "/home/anna/.pyenv/versions/3.11.7/bin/python3.11"
+
+
+def set_system_python(monkeypatch: pytest.MonkeyPatch, directory: Path, script: str) -> str:
+    system = directory / "python3"
+    system.write_text(f"#!/bin/sh\n{script}\n")
+    system.chmod(0o755)
+    monkeypatch.setattr(bootstrap, "SYSTEM_PYTHON", system)
+    return str(system)
+
+
+SAME = f"echo {sys.version_info[0]} {sys.version_info[1]}"
+
+
+def test_system_python_replaces_a_python_without_optimizations(
+    slow_python: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    system = set_system_python(monkeypatch, tmp_path, SAME)
+    assert bootstrap.base_python() == system
+
+
+@pytest.mark.parametrize("script", ["echo 3 9", "echo No module named ensurepip >&2; exit 1"])
+def test_system_python_of_another_version_or_without_venv_is_not_used(
+    slow_python: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str
+) -> None:
+    set_system_python(monkeypatch, tmp_path, script)
+    assert bootstrap.base_python() == slow_python
+
+
+def test_system_without_python_leaves_the_python(
+    slow_python: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bootstrap, "SYSTEM_PYTHON", tmp_path / "absent")
+    assert bootstrap.base_python() == slow_python
+
+
+def test_python_with_optimizations_or_named_by_a_person_is_not_replaced(
+    slow_python: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    set_system_python(monkeypatch, tmp_path, SAME)
+    monkeypatch.setenv("PYTHON", "python3.11")
+    assert bootstrap.base_python() == slow_python
+    monkeypatch.delenv("PYTHON")
+    monkeypatch.setattr(sysconfig, "get_config_var", {"CONFIG_ARGS": "'--enable-optimizations' '--with-lto'"}.get)
+    assert bootstrap.base_python() == slow_python
+
+
+def test_environment_is_made_anew_for_another_interpreter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    lock, environment = tmp_path / "empty.txt", tmp_path / ".venv"
+    lock.touch()
+    bootstrap.ensure(environment, lock, ())
+    left = environment / "left"
+    left.touch()
+    bootstrap.ensure(environment, lock, ())
+    assert left.exists()
+    stamp = environment / "mljob-stamp.json"
+    stamp.write_text(json.dumps(json.loads(stamp.read_text()) | {"python": "3.11 /usr/bin/another"}))
+    bootstrap.ensure(environment, lock, ())
+    assert not left.exists()
+    assert (environment / "bin" / "python").exists()
+
+
+def test_make_passes_the_name_of_a_python_on() -> None:
+    """``base_python`` relies on this: only a value that a person has set is exported."""
+    rule = "print:\n\t@env"
+    makefile = f"PYTHON ?= python3\n{rule}\n"
+    environment = {"PATH": os.environ["PATH"]}
+
+    def exported(*arguments: str, **variables: str) -> bool:
+        command = ("make", "-f", "-", *arguments)
+        env = environment | variables
+        done = subprocess.run(command, input=makefile, env=env, capture_output=True, text=True, check=True)
+        return "PYTHON=python3.12" in done.stdout.splitlines()
+
+    assert not exported()
+    assert exported("PYTHON=python3.12")
+    assert exported(PYTHON="python3.12")
