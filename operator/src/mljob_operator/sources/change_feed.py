@@ -7,8 +7,10 @@ API.
 
 A pass is one read of the feed. The number of requests in a pass depends on the number of changes,
 not on the number of MLJobs. The next pass usually starts ``interval`` seconds after the end of a
-pass. The next pass starts within ``hot_interval`` seconds if the operator expects a change for
-which there may be no event, for example the end of a run whose tasks have all ended.
+pass. The next pass starts ``hot_interval`` seconds after the end of a pass if the operator expects
+a change for which there may be no event, for example the end of a run whose tasks have all ended.
+If a pass takes long, because there are many changes or Airflow is slow, this pause is longer
+(``HOT_PAUSE``).
 
 The watermark is the time at which the last successful pass began, on Airflow's clock. A transaction
 of Airflow sets ``updated_at`` before the transaction ends, and the change becomes visible only at
@@ -64,6 +66,12 @@ HALTS_PER_CHECK = 20
 the list of the paused DAGs.
 """
 
+HOT_PAUSE = 4.0
+"""How many times as long as a pass the pause after it is at least, while the operator expects a
+change for which there may be no event. The pause is never longer than ``interval``. Without this
+pause, passes over many changes would occupy Airflow and the operator most of the time.
+"""
+
 assert OVERLAP > 2 * GRACE
 
 
@@ -80,8 +88,8 @@ class ChangeFeedReader:
         orphans: Looks for orphaned runs: active runs that no MLJob follows.
         prefix: The prefix of the operator's dag run ids.
         interval: Seconds between two reads of the feed.
-        hot_interval: Seconds between two reads while the operator expects a change for which there
-            may be no event. If ``interval`` is shorter, ``interval`` is used.
+        hot_interval: The fewest seconds between two reads while the operator expects a change for
+            which there may be no event. If ``interval`` is shorter, ``interval`` is used.
     """
 
     def __init__(
@@ -116,12 +124,15 @@ class ChangeFeedReader:
 
     async def run(self) -> None:
         """Read the change feed every few seconds until the asyncio task is cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             early_pass = self._controller.early_pass(self._airflow)
             early_pass.clear()
+            began = loop.time()
             delay, hot = await self.guarded_pass()
             if hot:
-                await asyncio.sleep(self._hot_interval)
+                pause = max(self._hot_interval, HOT_PAUSE * (loop.time() - began))
+                await asyncio.sleep(min(pause, self._interval))
                 continue
             try:
                 async with asyncio.timeout(delay):
@@ -139,7 +150,7 @@ class ChangeFeedReader:
         Returns:
             The delay before the next read, in seconds, and whether the operator expects a change
                 for which there may be no Kafka event. If the operator expects such a change, the
-                caller must use ``hot_interval`` as the delay.
+                next read must not wait for the delay.
         """
         try:
             await self.pass_once()
