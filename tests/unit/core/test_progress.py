@@ -145,9 +145,22 @@ def test_a_finished_task_that_reported_is_at_100() -> None:
     assert summarise(observed_run, URL).tasks[0].progress == 100
 
 
-def test_links_are_quoted() -> None:
-    (entry,) = summarise(listed(rest("group.fit", TaskState.NONE)), URL).tasks
-    assert entry.log_url == f"{URL}/tasks/group.fit"
+@pytest.mark.parametrize("state", [TaskState.FAILED, TaskState.UP_FOR_RETRY])
+def test_failing_task_links_to_its_log(state: TaskState) -> None:
+    (entry,) = summarise(listed(rest("group.größe/1", state)), URL).tasks
+    assert entry.log_url == f"{URL}/tasks/group.gr%C3%B6%C3%9Fe%2F1"
+
+
+@pytest.mark.parametrize("state", [TaskState.NONE, TaskState.RUNNING, TaskState.SUCCESS])
+def test_log_of_a_task_that_does_not_fail_follows_from_the_run(state: TaskState) -> None:
+    (entry,) = summarise(listed(rest("fit", state)), URL).tasks
+    assert entry.log_url is None
+
+
+def test_mapped_task_links_to_its_log_if_an_instance_failed() -> None:
+    instances = [rest("fit", TaskState.SUCCESS, map_index=0), rest("fit", TaskState.FAILED, map_index=1)]
+    (entry,) = summarise(listed(*instances), URL).tasks
+    assert entry.log_url == f"{URL}/tasks/fit"
 
 
 def test_the_first_failure_is_the_one_that_ended_first() -> None:

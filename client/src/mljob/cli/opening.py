@@ -30,17 +30,22 @@ def open_run(
 
     Opens the page of the run in the browser. Without a browser, prints the address of the page.
     """
+    from mljob_contract.task_page import task_page
+
     from ..render import fields
     from ..render.explanation import safe_url
     from ..render.tasks import tasks_of
 
     job = session.job(name)
+    run = safe_url(fields.text(job.state.raw_status, "dagRunUrl"))
     if task is None:
-        url, what = safe_url(fields.text(job.state.raw_status, "dagRunUrl")), "no run yet"
+        url, what = run, "no run yet"
     else:
-        found = {each.task_id: each.url for each in tasks_of(job.state.raw_status)}
+        found = {each.task_id: each for each in tasks_of(job.state.raw_status)}
         known = ", ".join(list(found)[:20]) or "none yet"
-        url, what = safe_url(found.get(task, "")), f"no page of task {task[:100]!r}. Its tasks: {known}"
+        what = f"no page of task {task[:100]!r}. Its tasks: {known}"
+        page = task_page(run, task) if run else ""
+        url = safe_url(found[task].url or page) if task in found else ""
     if not url:
         typer.echo(f"Error: MLJob {job.name} has {what}.", err=True)
         return Exit.ERROR

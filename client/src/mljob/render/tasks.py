@@ -35,7 +35,7 @@ class Task:
         error: The type and the text of the task's exception, or an empty text.
         question: The question that the task asks a person, or an empty text.
         url: The URL of the page where a person answers ``question``. Without a question, the URL of
-            the task's log.
+            the failed task's log, or an empty text.
         total: How many instances a mapped task has, or None for a task that is not mapped.
         done: How many instances of a mapped task succeeded or were skipped.
         failed: The map indexes of the first failed instances of a mapped task.

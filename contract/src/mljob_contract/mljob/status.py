@@ -142,7 +142,9 @@ class TaskStatus(ResourceModel):
     task, the error of the failed instance with the lowest index.
     """
     log_url: str | None = None
-    """The page of the task in Airflow, with its log."""
+    """The page of the task in Airflow, with its log. Present while the task is failed or waits for
+    its next try. The URL of any task's page is dagRunUrl, followed by /tasks/ and taskId.
+    """
     input: InputRequest | None = None
     """The question for whose answer the task waits. Present while a person must answer the
     question.

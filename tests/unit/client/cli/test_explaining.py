@@ -261,10 +261,12 @@ def test_open_prints_the_page_where_there_is_no_browser(
 ) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
-    cluster.put("digits", status=running(dagRunUrl=URL, tasks=[{"taskId": "fit", "logUrl": f"{URL}/fit"}]))
+    failed_task = {"taskId": "train", "state": "failed", "logUrl": f"{URL}/train"}
+    cluster.put("digits", status=running(dagRunUrl=URL, tasks=[{"taskId": "group.fit 1"}, failed_task]))
     assert plugin("open", "digits") == (0, f"{URL}\n", "")
-    assert plugin("open", "digits", "fit").out == f"{URL}/fit\n"
-    assert opened == [URL, f"{URL}/fit"]
+    assert plugin("open", "digits", "group.fit 1").out == f"{URL}/tasks/group.fit%201\n"
+    assert plugin("open", "digits", "train").out == f"{URL}/train\n"
+    assert opened == [URL, f"{URL}/tasks/group.fit%201", f"{URL}/train"]
     monkeypatch.setattr("webbrowser.open", lambda _: True)
     assert plugin("open", "digits") == (0, "", "")
     assert plugin("open", "digits", "--print").out == f"{URL}\n"

@@ -73,7 +73,6 @@ class TaskRow:
     started_at: datetime | None
     ended_at: datetime | None
     error: str
-    log_url: str
     question: str
     question_url: str
     bars: tuple[Bar, ...]
@@ -167,7 +166,6 @@ def _row(task: TaskStatus, spans: list[_Span], begin: datetime, length: float) -
         started_at=task.start_time,
         ended_at=task.end_time,
         error=cut(f"{kind}{error.message}") if error is not None else "",
-        log_url=task.log_url or "",
         question=cut(task.input.subject or "A person must answer in Airflow.", 200) if task.input else "",
         question_url=(task.input.url or "") if task.input else "",
         bars=tuple(bars),

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from mljob_contract.mljob import MAX_ERROR_LENGTH, InputRequest, MappedTasks, TaskErrorStatus, TaskStatus
+from mljob_contract.task_page import task_page
 
 from ..frozen import frozen
 from ..run.facts import Failure, Report, TaskFact
 from ..run.states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
 from ..text.storable import cut, stored_size
-from ..text.urls import path_segment
 from .whole_seconds import whole_seconds
 
 MAX_FAILED_INDEXES = 20
@@ -41,7 +41,7 @@ _STATES_BY_IMPORTANCE = (
     TaskState.SKIPPED,
     TaskState.REMOVED,
 )
-
+_FAILING = frozenset({TaskState.FAILED, TaskState.UP_FOR_RETRY})
 
 _BLANK = TaskStatus(task_id="", state="none")
 """A status of a task without content. Copying this status takes a quarter of the time of
@@ -148,7 +148,7 @@ def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
         return f"{run_url}/required_actions"
     (fact,) = waiting
     instance = f"/mapped/{fact.map_index}" if fact.map_index >= 0 else ""
-    return f"{_task_url(run_url, fact.task_id)}{instance}/required_actions"
+    return f"{task_page(run_url, fact.task_id)}{instance}/required_actions"
 
 
 def _own_progress(fact: TaskFact) -> float:
@@ -162,22 +162,18 @@ def _of_try(detail: _OfTry | None, fact: TaskFact) -> _OfTry | None:
     return detail if detail is not None and detail.try_number == fact.try_number else None
 
 
-def _task_url(run_url: str, task_id: str) -> str:
-    return f"{run_url}/tasks/{path_segment(task_id)}"
-
-
 def _is_mapped(facts: Sequence[TaskFact]) -> bool:
     return len(facts) > 1 or facts[0].map_index >= 0
 
 
-def _log_url(fact: TaskFact, run_url: str | None) -> str | None:
-    return _task_url(run_url, fact.task_id) if run_url else None
+def _log_url(task_id: str, state: TaskState, run_url: str | None) -> str | None:
+    # Few people read the log of a task that goes well, and its URL follows from the run's URL.
+    return task_page(run_url, task_id) if run_url and state in _FAILING else None
 
 
 def _of_one(fact: TaskFact, run_url: str | None) -> TaskStatus:
     state = fact.shown_state
-    failing = state in (TaskState.FAILED, TaskState.UP_FOR_RETRY)
-    error = _of_try(fact.details.failure, fact) if failing else None
+    error = _of_try(fact.details.failure, fact) if state in _FAILING else None
     progress, metrics = _of_try(fact.details.progress, fact), _of_try(fact.details.metrics, fact)
     percent = int(100 * progress.progress) if progress and progress.progress is not None else None
     return _BLANK.model_copy(
@@ -190,7 +186,7 @@ def _of_one(fact: TaskFact, run_url: str | None) -> TaskStatus:
             "progress": 100 if percent is not None and state is TaskState.SUCCESS else percent,
             "metrics": _metrics(metrics.metrics or {}) if metrics else None,
             "error": _error(error) if error else None,
-            "log_url": _log_url(fact, run_url),
+            "log_url": _log_url(fact.task_id, state, run_url),
             "input": _input((fact,), run_url),
         }
     )
@@ -214,7 +210,7 @@ def _mapped(
         progress=int(100 * (finished + progress) / len(facts)),
         metrics=None,
         error=_error(failure) if failure is not None else None,
-        log_url=_log_url(facts[0], run_url),
+        log_url=_log_url(facts[0].task_id, present[0], run_url),
         input=_input(facts, run_url),
         mapped=MappedTasks.model_construct(
             total=len(facts),
