@@ -157,9 +157,9 @@ def base_python() -> str:
 
     This is the interpreter of this process. If this process runs in a virtual environment, this is
     the interpreter that the environment was made from. But pyenv builds its interpreters without
-    optimizations. With them, the API server of Airflow takes 14 % more processor time, and unit tests
-    take 40 % more. So instead of such an interpreter, the function returns the system's
-    interpreter, if that has the same version, such as 3.11.
+    optimizations. With such an interpreter, the API server of Airflow takes 14 % more processor time,
+    and unit tests take 40 % more. So the function returns the system's interpreter instead, if that
+    has the same version, such as 3.11.
 
     The interpreter that the environment variable `PYTHON` names is never replaced. The command
     `make PYTHON=...` sets this variable.

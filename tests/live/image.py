@@ -83,7 +83,8 @@ def start(
 
     Args:
         content: The folder that the process has as ``/opt``.
-        arguments: The arguments of Python.
+        arguments: The arguments of Python. Python gets no packages from the folders of its
+            installation, where a Linux distribution may have packages that the image lacks.
         environment: Environment variables of the process, in addition to those that this function
             sets.
         log: The file for the output of the process.
@@ -96,7 +97,7 @@ def start(
         "PYTHONUNBUFFERED": "1",
     }
     python = bootstrap.base_python()
-    command = ["unshare", "--mount", "bash", "-ec", _MOUNTS, "bash", str(content), python, "-s", *arguments]
+    command = ["unshare", "--mount", "bash", "-ec", _MOUNTS, "bash", str(content), python, "-S", *arguments]
     with log.open("wb") as out:
         return subprocess.Popen(
             command, env=of_image | dict(environment), stdin=subprocess.DEVNULL, stdout=out, stderr=out

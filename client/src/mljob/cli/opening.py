@@ -41,11 +41,12 @@ def open_run(
     if task is None:
         url, what = run, "no run yet"
     else:
-        found = {each.task_id: each for each in tasks_of(job.state.raw_status)}
-        known = ", ".join(list(found)[:20]) or "none yet"
+        tasks = {each.task_id: each for each in tasks_of(job.state.raw_status)}
+        known = ", ".join(list(tasks)[:20]) or "none yet"
         what = f"no page of task {task[:100]!r}. Its tasks: {known}"
-        page = task_page(run, task) if run else ""
-        url = safe_url(found[task].url or page) if task in found else ""
+        found = tasks.get(task)
+        page = task_page(run, task) if found and run else ""
+        url = safe_url(found.url if found and found.url else page)
     if not url:
         typer.echo(f"Error: MLJob {job.name} has {what}.", err=True)
         return Exit.ERROR

@@ -143,7 +143,8 @@ class TaskStatus(ResourceModel):
     """
     log_url: str | None = None
     """The page of the task in Airflow, with its log. Present while the task is failed or waits for
-    its next try. The URL of any task's page is dagRunUrl, followed by /tasks/ and taskId.
+    its next try. The URL of any task's page is dagRunUrl, followed by /tasks/ and the
+    percent-encoded taskId.
     """
     input: InputRequest | None = None
     """The question for whose answer the task waits. Present while a person must answer the

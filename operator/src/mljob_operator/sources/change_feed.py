@@ -67,9 +67,9 @@ the list of the paused DAGs.
 """
 
 HOT_PAUSE = 4.0
-"""How many times as long as a pass the pause after it is at least, while the operator expects a
-change for which there may be no event. The pause is never longer than ``interval``. Without this
-pause, passes over many changes would occupy Airflow and the operator most of the time.
+"""While the operator expects a change for which there may be no event, the pause after a pass lasts
+at least this many times as long as the pass, but at most ``interval``. Without this pause, passes
+over many changes would occupy Airflow and the operator most of the time.
 """
 
 assert OVERLAP > 2 * GRACE

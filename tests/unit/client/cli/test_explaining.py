@@ -266,6 +266,7 @@ def test_open_prints_the_page_where_there_is_no_browser(
     assert plugin("open", "digits") == (0, f"{URL}\n", "")
     assert plugin("open", "digits", "group.fit 1").out == f"{URL}/tasks/group.fit%201\n"
     assert plugin("open", "digits", "train").out == f"{URL}/train\n"
+    assert plugin("open", "digits", "\udcff").code == 4
     assert opened == [URL, f"{URL}/tasks/group.fit%201", f"{URL}/train"]
     monkeypatch.setattr("webbrowser.open", lambda _: True)
     assert plugin("open", "digits") == (0, "", "")
