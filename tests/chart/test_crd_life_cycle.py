@@ -28,6 +28,14 @@ def home(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
+def is_listed(cluster: Cluster, resource: str) -> bool:
+    try:
+        cluster.get(resource)
+    except CommandError:
+        return False
+    return True
+
+
 def test_helm_upgrade_upgrades_the_crd(cluster: Cluster, copy: ChartCopy, home: str) -> None:
     release = install(cluster, home, {"crds": {"install": True}}, copy.path)
     columns = cluster.get("crd", copy.crd)["spec"]["versions"][0]["additionalPrinterColumns"]
@@ -105,7 +113,9 @@ def test_a_release_takes_over_a_crd_that_it_did_not_create(
 
 def test_helm_uninstall_deletes_the_crd_with_keep_false(cluster: Cluster, copy: ChartCopy, home: str) -> None:
     release = install(cluster, home, {"crds": {"install": True, "keep": False}}, copy.path)
-    assert cluster.exists("crd", copy.crd)
+    # If a CRD is deleted before the API server can list its objects, the API server may keep the
+    # CRD forever: it logs "storage is (re)initializing", and does not try again.
+    eventually(lambda: is_listed(cluster, copy.crd), "the API server lists the objects of the CRD")
 
     cluster.helm("uninstall", release.name, f"--namespace={home}")
 
