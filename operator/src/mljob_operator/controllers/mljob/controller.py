@@ -375,8 +375,8 @@ class MLJobController:
         """Return the :class:`asyncio.Event` of an Airflow. When this :class:`asyncio.Event` is set,
         the operator soon reads the Airflow's change feed, and does not wait for the time of the
         next regular read. While the operator reads the change feed more often than usual, the
-        :class:`asyncio.Event` has no effect. The change feed is the REST API's list of changed runs and task
-        instances.
+        :class:`asyncio.Event` has no effect. The change feed is the REST API's list of changed runs
+        and task instances.
         """
         return self._early_passes[airflow]
 
