@@ -113,8 +113,8 @@ def test_a_release_takes_over_a_crd_that_it_did_not_create(
 
 def test_helm_uninstall_deletes_the_crd_with_keep_false(cluster: Cluster, copy: ChartCopy, home: str) -> None:
     release = install(cluster, home, {"crds": {"install": True, "keep": False}}, copy.path)
-    # If a CRD is deleted before the API server can list its objects, the API server may keep the
-    # CRD forever: it logs "storage is (re)initializing", and does not try again.
+    # If a CRD is deleted before the API server can list its objects, the API server logs "storage is
+    # (re)initializing", and was seen to keep the CRD for three minutes.
     eventually(lambda: is_listed(cluster, copy.crd), "the API server lists the objects of the CRD")
 
     cluster.helm("uninstall", release.name, f"--namespace={home}")
