@@ -155,7 +155,21 @@ class TestRunDeletedBeforeItsOutputsWereRead:
         await finish(world)
         assert (world.status.phase, world.status.outputs, world.status.outputs_omitted) == (Phase.SUCCEEDED, None, None)
         assert "lost" not in world.message
-        assert world.airflow.calls[-2:] == ["outputs", "get"], "one request finds out that the run still exists"
+        assert world.airflow.calls[-2:] == ["outputs", "tasks"], "the list of tasks shows that the run still exists"
+
+    async def test_run_without_tasks_lost_nothing(self, world: World) -> None:
+        await world.apply()
+        world.airflow.only_run().tasks = {}
+        await finish(world)
+        assert (world.status.phase, world.status.outputs, world.status.outputs_omitted) == (Phase.SUCCEEDED, None, None)
+        assert world.airflow.calls[-3:] == ["outputs", "tasks", "get"], "Airflow lists no tasks of a deleted run either"
+
+    async def test_outputs_of_a_task_that_ends_after_its_failed_run_are_read(self, world: World) -> None:
+        await world.apply(outputs=[{"name": "score", "taskId": "fit"}])
+        run = newest(world)
+        world.airflow.before = {"tasks": lambda: run.xcoms.update({("fit", "return_value"): 0.5})}
+        await end(world, RunState.FAILED)
+        assert world.status.outputs == {"score": 0.5}
 
 
 async def test_outputs_are_lost_if_nothing_holds_the_mljob(world: World) -> None:

@@ -14,7 +14,7 @@ from ...core.mljob.decisions import LOOK_UP_EVERY
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.observed_run import ObservedRun, observe, observe_absence, precedes_attempt
-from ...core.run.outputs import bounded, may_be_deleted, without_task
+from ...core.run.outputs import Outputs, bounded, may_be_deleted, without_task
 from ...core.run.states import FINISHED_TASK, RunState
 from ...errors import NothingToClear, before_effect
 from ...ports import Clock
@@ -107,16 +107,20 @@ class RunActions:
         observed_run = _observed(context, context.observed_run, fact)
         if fact is None:
             return context.with_result(observed_run=observed_run, transient=transient)
+        # All tasks of a successful run have ended, so their outputs can be requested first. The list
+        # of tasks then shows that the run was not deleted before the outputs were read.
+        succeeded = observed_run.over and fact.state is RunState.SUCCESS
+        read = await self._outputs(context) if succeeded else None
         asked_at = self._clock()
         tasks = tuple(await context.dag_runs.tasks(run.dag_id, run.run_id))
         final = fact.ended and _are_final(tasks, transient.over_since, asked_at)
         observed_run = observe(observed_run, Snapshot(asked_at, tasks=tasks, complete=True, final=final))
         if not observed_run.over:
             return context.with_result(observed_run=observed_run, transient=transient)
-        await self._confs.read(context.state, context.dag_runs)
-        read = await context.dag_runs.outputs(run.dag_id, run.run_id, context.job.spec.outputs)
-        if (
-            fact.state is RunState.SUCCESS
+        if read is None:
+            read = await self._outputs(context)
+        elif (
+            not tasks
             and may_be_deleted(context.job.spec.outputs, read)
             and await context.dag_runs.get(run.dag_id, run.run_id) is None
         ):
@@ -129,6 +133,14 @@ class RunActions:
             context.log(logging.WARNING, "outputs that are left out: %s", ", ".join(outputs.omitted))
         transient = replace(transient, over_since=transient.over_since or asked_at)
         return context.with_result(observed_run=observed_run, transient=transient, outputs=outputs)
+
+    async def _outputs(self, context: ActionContext) -> Outputs:
+        """Request the run's outputs from Airflow, and first the run's conf, because the outputs may
+        contain values from Secrets.
+        """
+        run = context.state.run
+        await self._confs.read(context.state, context.dag_runs)
+        return await context.dag_runs.outputs(run.dag_id, run.run_id, context.job.spec.outputs)
 
     async def _run(self, context: ActionContext) -> RunFact | None:
         """Request the run's state from Airflow. Return None if Airflow has no such run. If Airflow
