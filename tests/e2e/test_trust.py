@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,10 +128,15 @@ def test_forged_end_does_not_end_the_mljob(
     ],
 )
 def test_impossible_event_is_counted_as_unreadable_and_later_events_are_read(
-    name: str, fields: dict[str, Any], installation: NewInstallation, forger: Forger, airflow: AirflowRest
+    name: str,
+    fields: dict[str, Any],
+    installation: NewInstallation,
+    forger: Forger,
+    airflow: AirflowRest,
+    tmp_path: Path,
 ) -> None:
-    reader = installation(name)
-    reader.jobs.submit("job", LONG, {"seconds": 20})
+    reader, wake = installation(name), tmp_path / "wake"
+    reader.jobs.submit("job", LONG, {"wake_file": str(wake)})
     status = reader.jobs.until_phase("job", "Running")
 
     unreadable = ("mljob_events_total", "unreadable")
@@ -143,6 +149,7 @@ def test_impossible_event_is_counted_as_unreadable_and_later_events_are_read(
         map_index=-1,
         **fields,
     )
+    wake.touch()
 
     ended = reader.jobs.until_finished("job")["job"]["status"]
     assert ended["phase"] == "Succeeded"
