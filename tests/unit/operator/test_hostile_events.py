@@ -154,7 +154,7 @@ class TestTrueEnd:
         world.airflow.end(run, RunState.SUCCESS)
         await world.later(1)
         assert (world.status.phase, world.status.progress) == (Phase.SUCCEEDED, "2/2")
-        assert world.airflow.calls[before:] == ["get", "get", "outputs", "tasks"]
+        assert world.airflow.calls[before:] == ["get", "get", "tasks", "outputs"]
         assert world.meter.contradicted == 0
 
     async def test_true_end_is_confirmed_by_one_request(self, world: World) -> None:
@@ -166,7 +166,7 @@ class TestTrueEnd:
         before = len(world.airflow.calls)
         await world.tell(end_told(world))
         assert world.status.phase is Phase.SUCCEEDED
-        assert world.airflow.calls[before:] == ["get", "outputs", "tasks"]
+        assert world.airflow.calls[before:] == ["get", "tasks", "outputs"]
 
 
 class TestFalseTaskEvents:

@@ -9,7 +9,7 @@ from mljob_operator.core.run.facts import RunFact
 from mljob_operator.core.run.states import RunState, TaskState
 
 from .conftest import KEY, World
-from .runs import end, finish, newest
+from .runs import begin, end, finish, newest
 
 
 class TestOutputs:
@@ -150,25 +150,60 @@ class TestRunDeletedBeforeItsOutputsWereRead:
         await end(world, RunState.SUCCESS)
         assert (world.status.outputs, world.status.outputs_omitted) == ({"score": 0.9}, None)
 
+    @pytest.mark.parametrize("outputs", [{}, {"score": 0.9}], ids=["without-outputs", "with-outputs"])
+    async def test_run_deleted_after_its_outputs_were_read(self, world: World, outputs: dict[str, float]) -> None:
+        await world.apply()
+        run = newest(world)
+        run.outputs = outputs
+        world.airflow.before = {"tasks": lambda: world.airflow.runs.pop((run.dag_id, run.run_id))}
+        await end(world, RunState.SUCCESS)
+        await world.later(4)
+        if outputs:
+            assert (world.status.phase, world.status.outputs, world.status.outputs_omitted) == (
+                Phase.SUCCEEDED,
+                outputs,
+                None,
+            )
+        else:
+            assert self.told(world)
+        assert (world.status.progress, world.meter.contradicted) == ("2/2", 0)
+
     async def test_run_that_published_nothing_lost_nothing(self, world: World) -> None:
         await world.apply()
-        await finish(world)
+        await end(world, RunState.SUCCESS)
         assert (world.status.phase, world.status.outputs, world.status.outputs_omitted) == (Phase.SUCCEEDED, None, None)
         assert "lost" not in world.message
         assert world.airflow.calls[-2:] == ["outputs", "tasks"], "the list of tasks shows that the run still exists"
 
-    async def test_run_without_tasks_lost_nothing(self, world: World) -> None:
+    @pytest.mark.parametrize("has_tasks", [True, False])
+    async def test_run_with_unknown_tasks_lost_nothing(self, world: World, *, has_tasks: bool) -> None:
         await world.apply()
-        world.airflow.only_run().tasks = {}
+        if not has_tasks:
+            world.airflow.only_run().tasks = {}
         await finish(world)
         assert (world.status.phase, world.status.outputs, world.status.outputs_omitted) == (Phase.SUCCEEDED, None, None)
-        assert world.airflow.calls[-3:] == ["outputs", "tasks", "get"], "Airflow lists no tasks of a deleted run either"
+        assert world.airflow.calls[-3:] == ["tasks", "outputs", "get"], (
+            "one request finds out that the run still exists"
+        )
 
-    async def test_outputs_of_a_task_that_ends_after_its_failed_run_are_read(self, world: World) -> None:
+    @pytest.mark.parametrize("state", [RunState.FAILED, RunState.SUCCESS])
+    async def test_outputs_that_a_task_publishes_after_the_end_of_its_run_are_read(
+        self, world: World, state: RunState
+    ) -> None:
         await world.apply(outputs=[{"name": "score", "taskId": "fit"}])
+        await begin(world)
         run = newest(world)
-        world.airflow.before = {"tasks": lambda: run.xcoms.update({("fit", "return_value"): 0.5})}
-        await end(world, RunState.FAILED)
+        world.airflow.set_task(run, "fit", TaskState.RUNNING)
+
+        def publish() -> None:
+            run.xcoms["fit", "return_value"] = 0.5
+            world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+
+        world.airflow.before = {"tasks": publish}
+        world.airflow.set_task(run, "extract", TaskState.SUCCESS)
+        world.airflow.end(run, state)
+        world.clock.tick(1)
+        await world.look()
         assert world.status.outputs == {"score": 0.5}
 
 

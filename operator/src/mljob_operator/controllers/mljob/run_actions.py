@@ -107,26 +107,25 @@ class RunActions:
         observed_run = _observed(context, context.observed_run, fact)
         if fact is None:
             return context.with_result(observed_run=observed_run, transient=transient)
-        # All tasks of a successful run have ended, so their outputs can be requested first. The list
-        # of tasks then shows that the run was not deleted before the outputs were read.
-        succeeded = observed_run.over and fact.state is RunState.SUCCESS
-        read = await self._outputs(context) if succeeded else None
+        # If tasks are listed after the outputs were read, the list shows that the run had not been
+        # deleted by then. But a task may publish outputs until its end.
+        early = await self._outputs(context) if _outputs_are_complete(observed_run, fact) else None
         asked_at = self._clock()
         tasks = tuple(await context.dag_runs.tasks(run.dag_id, run.run_id))
+        before = observed_run
         final = fact.ended and _are_final(tasks, transient.over_since, asked_at)
         observed_run = observe(observed_run, Snapshot(asked_at, tasks=tasks, complete=True, final=final))
         if not observed_run.over:
             return context.with_result(observed_run=observed_run, transient=transient)
-        if read is None:
-            read = await self._outputs(context)
-        elif (
-            not tasks
-            and may_be_deleted(context.job.spec.outputs, read)
-            and await context.dag_runs.get(run.dag_id, run.run_id) is None
-        ):
-            not_listed = replace(observed_run, listed=False)
-            observed_run = observe_absence(not_listed, self._clock(), transient.unknown_until)
-            return context.with_result(observed_run=observed_run, transient=transient)
+        read = early if early is not None else await self._outputs(context)
+        incomplete = may_be_deleted(context.job.spec.outputs, read)
+        # For a deleted run, both the list of tasks and the outputs are empty.
+        unproved = not tasks or (early is None and incomplete)
+        if fact.state is RunState.SUCCESS and unproved and await context.dag_runs.get(run.dag_id, run.run_id) is None:
+            if incomplete:
+                absent = observe_absence(before, self._clock(), transient.unknown_until)
+                return context.with_result(observed_run=absent, transient=transient)
+            observed_run = replace(before, listed=True)
         lacking = without_task(context.job.spec.outputs, read, {task.task_id for task in tasks})
         outputs = bounded(read.values, (*read.omitted, *lacking))
         if outputs.omitted:
@@ -177,6 +176,15 @@ def _observed(context: ActionContext, observed_run: ObservedRun, fact: RunFact |
     if fact is None:
         return observe_absence(observed_run, context.state.now, context.transient.unknown_until)
     return observe(observed_run, Snapshot(context.state.now, run=fact))
+
+
+def _outputs_are_complete(observed_run: ObservedRun, fact: RunFact) -> bool:
+    """Return whether no task publishes further outputs: the run has succeeded, and all its known
+    tasks have ended. If no task is known, the result is False.
+    """
+    states = [task.shown_state for task in observed_run.tasks.values()]
+    succeeded = observed_run.over and fact.state is RunState.SUCCESS
+    return succeeded and bool(states) and all(state in FINISHED_TASK for state in states)
 
 
 def _are_final(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:
