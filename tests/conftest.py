@@ -20,8 +20,8 @@ import os
 import secrets
 import shutil
 import uuid
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -318,39 +318,49 @@ def launch(stack: Stack) -> Iterator[Launch]:
 
 
 @pytest.fixture(scope="session")
-def new_installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
+def shared_installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
     """A :class:`NewInstallation` whose operators run until the session ends."""
-    with ExitStack() as at_the_end:
-        yield _installer(stack, kubectl, launch, at_the_end.callback)
+    with _installer(stack, kubectl, launch) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def new_installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
+    """A :class:`NewInstallation` whose operators run until the last test of the module ends. An idle
+    operator still takes processor time, its own and Airflow's.
+    """
+    with _installer(stack, kubectl, launch) as make:
+        yield make
 
 
 @pytest.fixture
 def installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
     """A :class:`NewInstallation` whose operators run until the test ends."""
+    with _installer(stack, kubectl, launch) as make:
+        yield make
+
+
+@contextmanager
+def _installer(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
     with ExitStack() as at_the_end:
-        yield _installer(stack, kubectl, launch, at_the_end.callback)
 
+        def make(name: str, *, start: bool = True, **overrides: str) -> Installation:
+            namespace = f"{name}-{secrets.token_hex(3)}"
+            kubectl("create", "namespace", namespace)
+            operator = OperatorProcess(stack, name, namespace, overrides, launch)
+            at_the_end.callback(operator.stop)
+            if start:
+                operator.start()
+            return Installation(operator, MLJobs(kubectl.within(namespace), operator.log_end))
 
-def _installer(
-    stack: Stack, kubectl: Kubectl, launch: Launch, at_the_end: Callable[[Callable[[], Any]], Any]
-) -> NewInstallation:
-    def make(name: str, *, start: bool = True, **overrides: str) -> Installation:
-        namespace = f"{name}-{secrets.token_hex(3)}"
-        kubectl("create", "namespace", namespace)
-        operator = OperatorProcess(stack, name, namespace, overrides, launch)
-        at_the_end(operator.stop)
-        if start:
-            operator.start()
-        return Installation(operator, MLJobs(kubectl.within(namespace), operator.log_end))
-
-    return make
+        yield make
 
 
 @pytest.fixture(scope="session")
-def with_kafka(new_installation: NewInstallation) -> Installation:
-    return new_installation(sharing.own_name("with-kafka"), MLJOB_DEAD_LETTER_TOPIC="mljob.unreadable")
+def with_kafka(shared_installation: NewInstallation) -> Installation:
+    return shared_installation(sharing.own_name("with-kafka"), MLJOB_DEAD_LETTER_TOPIC="mljob.unreadable")
 
 
 @pytest.fixture(scope="session")
-def rest_only(new_installation: NewInstallation) -> Installation:
-    return new_installation(sharing.own_name("rest-only"), MLJOB_KAFKA_BOOTSTRAP_SERVERS="")
+def rest_only(shared_installation: NewInstallation) -> Installation:
+    return shared_installation(sharing.own_name("rest-only"), MLJOB_KAFKA_BOOTSTRAP_SERVERS="")
