@@ -206,9 +206,12 @@ SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "all": (
         (LIVE, FAULTS),
         (LIVE_OLDEST,),
-        (CHECKS, *PROVIDER, GITOPS, *_unit(BESIDE_LIVE, core=(*CORE, "--cov"), others=OTHERS)),
-        (*_unit(BESIDE_LIVE, after=LIVE.name, operator=OPERATOR, chart=CHART), VIEW),
-        _unit(BESIDE_LIVE, after=LIVE.name, processes=PROCESSES, adapters=ADAPTERS, client=CLIENT),
+        (
+            *(CHECKS, *PROVIDER, GITOPS),
+            *_unit(BESIDE_LIVE, core=(*CORE, "--cov"), others=OTHERS, chart=CHART, client=CLIENT),
+        ),
+        (*_unit(BESIDE_LIVE, after=LIVE.name, operator=OPERATOR), VIEW),
+        _unit(BESIDE_LIVE, after=LIVE.name, processes=PROCESSES, adapters=ADAPTERS),
     ),
 }
 """The lanes of each suite. The disruptive tests mostly wait for components to start, so the tests
