@@ -93,6 +93,27 @@ def victims(with_kafka: Installation) -> dict[str, Object]:
     return {name: jobs.until_phase(name, "Running") for name in names}
 
 
+@pytest.fixture(scope="module")
+def orphan(new_installation: NewInstallation, airflow: AirflowRest) -> tuple[Installation, str]:
+    """An operator that cancels orphaned runs, and the id of an active run whose MLJob was deleted
+    while the operator did not run.
+    """
+    orphans = new_installation("orphans", MLJOB_ORPHANED_RUNS="Cancel")
+    orphans.jobs.submit("gone", LONG)
+    run_id = orphans.jobs.until_phase("gone", "Running")["dagRunId"]
+    orphans.operator.kill()
+    orphans.jobs.kubectl("patch", "mljob", "gone", "--type=merge", '--patch={"metadata": {"finalizers": null}}')
+    orphans.jobs.kubectl("delete", "mljob", "gone", "--timeout=60s")
+    run = airflow.run(LONG, run_id)
+    assert run is not None
+    assert run["state"] == "running"
+    orphans.operator.start()
+    return orphans, run_id
+
+
+# The operator cancels an orphaned run after two relists, which are a minute apart. The fixture comes
+# before the other tests of this file, so that the last test hardly waits.
+@pytest.mark.usefixtures("orphan")
 @pytest.mark.parametrize(("event", "dag_id"), FORGERIES, ids=[victim(*forgery) for forgery in FORGERIES])
 def test_forged_end_does_not_end_the_mljob(
     event: str,
@@ -232,17 +253,9 @@ def test_conf_that_is_nested_too_deeply_is_refused_and_affects_no_other_mljob(in
 
 
 def test_run_without_its_mljob_is_found_and_cancelled(
-    installation: NewInstallation, airflow: AirflowRest, kubectl: Kubectl
+    orphan: tuple[Installation, str], airflow: AirflowRest, kubectl: Kubectl
 ) -> None:
-    orphans = installation("orphans", MLJOB_ORPHANED_RUNS="Cancel")
-    orphans.jobs.submit("gone", LONG)
-    run_id = orphans.jobs.until_phase("gone", "Running")["dagRunId"]
-    orphans.operator.kill()
-    orphans.jobs.kubectl("patch", "mljob", "gone", "--type=merge", '--patch={"metadata": {"finalizers": null}}')
-    orphans.jobs.kubectl("delete", "mljob", "gone", "--timeout=60s")
-    assert airflow.run(LONG, run_id)["state"] == "running"  # type: ignore[index]
-
-    orphans.operator.start()
+    orphans, run_id = orphan
     assert airflow.ended(LONG, run_id)["state"] == "failed"
 
     def told() -> list[str]:
