@@ -11,6 +11,7 @@ variable `MLJOB_DEVSTACK_COMPONENT` shows which component a process belongs to.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import json
@@ -273,6 +274,13 @@ def _execute(command: Command, environment: Mapping[str, str], log: Path) -> int
         )
     _children[process.pid] = process
     return process.pid
+
+
+@atexit.register
+def _leave_children() -> None:
+    """Keep Python from warning of each component that goes on after the end of this process."""
+    for process in _children.values():
+        process.returncode = process.returncode or 0
 
 
 def end_marked(directory: Path) -> None:
