@@ -208,16 +208,16 @@ SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
         (LIVE_OLDEST,),
         (
             *(CHECKS, *PROVIDER, GITOPS),
-            *_unit(BESIDE_LIVE, core=(*CORE, "--cov"), others=OTHERS, chart=CHART, client=CLIENT),
+            *_unit(BESIDE_LIVE, core=(*CORE, "--cov"), others=OTHERS, chart=CHART, client=CLIENT, adapters=ADAPTERS),
         ),
         (*_unit(BESIDE_LIVE, after=LIVE.name, operator=OPERATOR), VIEW),
-        _unit(BESIDE_LIVE, after=LIVE.name, processes=PROCESSES, adapters=ADAPTERS),
+        _unit(BESIDE_LIVE, after=LIVE.name, processes=PROCESSES),
     ),
 }
 """The lanes of each suite. The disruptive tests mostly wait for components to start, so the tests
-with the oldest Airflow run beside them, and so does half of the tests without a stack. The other
-half uses what the live tests leave of the cores. With the option ``--cov``, the part ``core`` fails
-if its tests don't cover enough of the code that does no I/O.
+with the oldest Airflow run beside them, and so do some of the tests without a stack. The others use
+what the live tests leave of the cores. With the option ``--cov``, the part ``core`` fails if its
+tests don't cover enough of the code that does no I/O.
 """
 
 
