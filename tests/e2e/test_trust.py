@@ -157,7 +157,7 @@ def test_impossible_event_is_counted_as_unreadable_and_later_events_are_read(
     tmp_path: Path,
 ) -> None:
     reader, wake = installation(name), tmp_path / "wake"
-    reader.jobs.submit("job", LONG, {"wake_file": str(wake)})
+    reader.jobs.submit("job", LONG, {"wake_file": str(wake), "seconds": 120})
     status = reader.jobs.until_phase("job", "Running")
 
     unreadable = ("mljob_events_total", "unreadable")

@@ -118,6 +118,7 @@ class TestRunDeletedBeforeItsOutputsWereRead:
         assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "CollectingOutputs")
         await world.later(4)
         assert self.told(world)
+        assert (world.status.progress, world.meter.contradicted) == ("2/2", 0)
 
     @pytest.mark.parametrize("restarted", [False, True])
     async def test_run_deleted_after_the_verdict_came_without_outputs(self, world: World, *, restarted: bool) -> None:

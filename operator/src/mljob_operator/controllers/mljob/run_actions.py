@@ -107,8 +107,8 @@ class RunActions:
         observed_run = _observed(context, context.observed_run, fact)
         if fact is None:
             return context.with_result(observed_run=observed_run, transient=transient)
-        # If tasks are listed after the outputs were read, the list shows that the run had not been
-        # deleted by then. But a task may publish outputs until its end.
+        # A list with tasks that follows the outputs shows that the run was not deleted before. But a
+        # task may publish outputs until its end.
         early = await self._outputs(context) if _outputs_are_complete(observed_run, fact) else None
         asked_at = self._clock()
         tasks = tuple(await context.dag_runs.tasks(run.dag_id, run.run_id))
@@ -122,10 +122,13 @@ class RunActions:
         # For a deleted run, both the list of tasks and the outputs are empty.
         unproved = not tasks or (early is None and incomplete)
         if fact.state is RunState.SUCCESS and unproved and await context.dag_runs.get(run.dag_id, run.run_id) is None:
+            # An empty list says nothing about the tasks of a run that was deleted.
+            known = observed_run if tasks else before
             if incomplete:
-                absent = observe_absence(before, self._clock(), transient.unknown_until)
-                return context.with_result(observed_run=absent, transient=transient)
-            observed_run = replace(before, listed=True)
+                not_listed = replace(known, listed=False)
+                observed_run = observe_absence(not_listed, self._clock(), transient.unknown_until)
+                return context.with_result(observed_run=observed_run, transient=transient)
+            observed_run = replace(known, listed=True)
         lacking = without_task(context.job.spec.outputs, read, {task.task_id for task in tasks})
         outputs = bounded(read.values, (*read.omitted, *lacking))
         if outputs.omitted:
@@ -179,8 +182,8 @@ def _observed(context: ActionContext, observed_run: ObservedRun, fact: RunFact |
 
 
 def _outputs_are_complete(observed_run: ObservedRun, fact: RunFact) -> bool:
-    """Return whether no task publishes further outputs: the run has succeeded, and all its known
-    tasks have ended. If no task is known, the result is False.
+    """Return whether no known task publishes further outputs: the run has succeeded, and all its
+    known tasks have ended. If no task is known, the result is False.
     """
     states = [task.shown_state for task in observed_run.tasks.values()]
     succeeded = observed_run.over and fact.state is RunState.SUCCESS
