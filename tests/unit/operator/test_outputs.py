@@ -169,6 +169,15 @@ class TestRunDeletedBeforeItsOutputsWereRead:
             assert self.told(world)
         assert (world.status.progress, world.meter.contradicted) == ("2/2", 0)
 
+    async def test_failed_run_that_is_deleted_before_its_tasks_are_listed_keeps_its_tasks(self, world: World) -> None:
+        await world.apply()
+        run = newest(world)
+        world.airflow.before = {"tasks": lambda: world.airflow.runs.pop((run.dag_id, run.run_id))}
+        await end(world, RunState.FAILED)
+        await world.later(4)
+        assert (world.status.phase, world.status.outputs_omitted, world.has_finalizer) == (Phase.FAILED, None, False)
+        assert (len(world.status.tasks or ()), world.meter.contradicted) == (2, 0)
+
     async def test_run_that_published_nothing_lost_nothing(self, world: World) -> None:
         await world.apply()
         await end(world, RunState.SUCCESS)

@@ -118,10 +118,10 @@ class RunActions:
         if not observed_run.over:
             return context.with_result(observed_run=observed_run, transient=transient)
         read = early if early is not None else await self._outputs(context)
-        incomplete = may_be_deleted(context.job.spec.outputs, read)
+        incomplete = fact.state is RunState.SUCCESS and may_be_deleted(context.job.spec.outputs, read)
         # For a deleted run, both the list of tasks and the outputs are empty.
         unproved = not tasks or (early is None and incomplete)
-        if fact.state is RunState.SUCCESS and unproved and await context.dag_runs.get(run.dag_id, run.run_id) is None:
+        if unproved and await context.dag_runs.get(run.dag_id, run.run_id) is None:
             # An empty list says nothing about the tasks of a run that was deleted.
             known = observed_run if tasks else before
             if incomplete:
