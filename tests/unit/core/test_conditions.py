@@ -264,6 +264,25 @@ def test_each_state_of_a_backfill_has_its_conditions(situation: Given, expected:
             id="a failure that is another spec's",
         ),
         pytest.param(
+            given(job(run_policy="OnChange", cancel=True, generation=2), status=finished(ran=OTHER)),
+            {
+                "Complete": ("True", "Succeeded"),
+                "SpecApplied": ("False", "CancelRequested"),
+                "Reconciling": ("False", "Succeeded"),
+                "Stalled": ("True", "CancelRequested"),
+            },
+            id="a change of a finished MLJob together with cancel",
+        ),
+        pytest.param(
+            given(job(run_policy="OnChange", cancel=True, generation=2), status=under_way(ran=OTHER), run=running()),
+            {
+                "SpecApplied": ("False", "CancelRequested"),
+                "Reconciling": ("True", "CancelRequested"),
+                "Stalled": ("False", "CancelRequested"),
+            },
+            id="a change of a running MLJob together with cancel",
+        ),
+        pytest.param(
             given(job(conf="none"), run=running()),
             {
                 "SpecApplied": ("False", "ValidationFailed"),

@@ -271,3 +271,18 @@ class TestRunPolicy:
         world.jobs.edit(KEY, {"conf": {}})
         await world.see_all()
         assert world.condition("SpecApplied") is None, "taken back"
+
+    @pytest.mark.parametrize("policy", ["OnChange", "OncePerSpec"])
+    async def test_changed_spec_that_is_cancelled_at_once_never_runs_and_says_so(
+        self, world: World, policy: str
+    ) -> None:
+        await world.apply(runPolicy=policy, conf={"day": 1})
+        await world.later(3)
+        await end(world, RunState.SUCCESS)
+        await edit(world, conf={"day": 2}, cancel=True)
+        await world.later(60)
+        assert (world.status.phase, len(runs(world))) == (Phase.SUCCEEDED, 1)
+        conditions = {each.type: (each.status, each.reason) for each in world.status.conditions or ()}
+        assert conditions["SpecApplied"] == ("False", "CancelRequested")
+        assert conditions["Stalled"] == ("True", "CancelRequested")
+        assert "SpecChangeRefused" in world.event_reasons

@@ -21,6 +21,10 @@ _REFUSED = (
     "dagId, conf, confFrom, airflowRef, backfill or logicalDate changed after the run was submitted, and runPolicy is Once: the change has no effect. "
     "Create an MLJob with another name to run the new spec, or set runPolicy to OnChange."
 )
+_CANCELLED = (
+    "dagId, conf, confFrom, airflowRef, backfill or logicalDate changed, and cancel is true: the changed spec does not run. "
+    "Create an MLJob with another name to run the new spec."
+)
 _COUNTING = "Looking in Airflow for earlier runs of this spec."
 _UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec to have it applied."
 
@@ -156,14 +160,17 @@ def _unknown_params(state: State) -> list[DesiredCondition]:
 
 
 def _unapplied(state: State) -> list[DesiredCondition]:
-    """Return the condition SpecApplied with the status False in these two cases, otherwise an
+    """Return the condition SpecApplied with the status False in these three cases, otherwise an
     empty list:
 
     - The spec has changed, and runPolicy Once refuses the change.
+    - The spec has changed, and the changed spec has ``cancel: true``, so no run of this spec starts.
     - The spec is invalid, and the MLJob already has a run of an earlier spec.
     """
     if state.change is SpecChange.REFUSED:
         return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
+    if state.change is SpecChange.RENEWED and state.job.spec.cancel:
+        return [DesiredCondition("SpecApplied", False, CancelReason.CANCEL, _CANCELLED)]
     problem, first_run = state.job.parsed.problem, state.start is not None and not state.start.rerun
     if problem is None or state.current.attempt is None or first_run or state.job.deleting:
         return []
