@@ -14,7 +14,6 @@ from collections.abc import Collection, Sequence
 from ...core.airflow_instance.admission import AdmissionQueue
 from ...core.mljob.activity import is_hot
 from ...core.mljob.classification.deadlines import expires_at
-from ...core.mljob.classification.state import State
 from ...core.mljob.outstanding import is_done
 from ...core.mljob.resource.job import Job
 from ...core.mljob.resource.job_labels import JobLabels
@@ -453,7 +452,7 @@ class MLJobController:
         self._backfills.update(state)
 
     def _reserve(self, worker: WorkerState) -> None:
-        state = self._state(worker)
+        state = worker.last_state(self._classifier.state)
         self._classifier.reserve(state)
         self._index.update(state)
 
@@ -466,10 +465,6 @@ class MLJobController:
             self._index.remove(_job(worker).key)
         else:
             self._index.update(worker.last_state(self._classifier.state))
-
-    def _state(self, worker: WorkerState) -> State:
-        assert worker.tracked is not None
-        return self._classifier.state(worker.tracked)
 
 
 def _job(worker: WorkerState) -> Job:

@@ -28,10 +28,9 @@ from ..frozen import frozen
 from ..run.run_key import SETTINGS_AIRFLOW
 from ..run.states import TERMINAL_PHASES, RunState
 from ..text.storable import cut
-from .identity import dag_run_id, pin
+from .identity import dag_run_id, digest_of, pin
 from .outstanding import wants_retry
 from .resource.job import Job
-from .resource.spec import digest
 from .retry_request import without_how_to_retry
 from .run_count import RunCount
 
@@ -158,7 +157,7 @@ def next_run(
     """
     may_take_over = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and not wants_retry(job)
     last, takes_over = 0, False
-    if known := runs_of_spec(job, digest(pin(job)), unused=unused):
+    if known := runs_of_spec(job, digest_of(pin(job)), unused=unused):
         last = max(known)
         takes_over = may_take_over and known[last] is Phase.SUCCEEDED
     elif count is not None and count.complete and count.runs:

@@ -29,7 +29,7 @@ def dag_run_id(prefix: str, namespace: str, name: str, pin: str, number: int = 1
     """Return the id of the ``number``-th run of an MLJob. The first run has the number 1. ``pin``
     is the result of :func:`pin`.
     """
-    return RunId(prefix, namespace, name, _digest(pin), number)
+    return RunId(prefix, namespace, name, digest_of(pin), number)
 
 
 def pin(job: Job) -> str:
@@ -65,11 +65,12 @@ def runs_current_spec(job: Job, run_id: str) -> bool:
 @lru_cache(maxsize=1024)  # every step asks twice, and the answer never changes
 def _has_pin(run_id: str, key: Key, pin: str) -> bool:
     found = RunId.parse(run_id)
-    return found is not None and (found.namespace, found.name, found.digest) == (*key, _digest(pin))
+    return found is not None and (found.namespace, found.name, found.digest) == (*key, digest_of(pin))
 
 
-@lru_cache(maxsize=1024)  # every round of a step asks, and the answer never changes
-def _digest(pin: str) -> str:
+@lru_cache(maxsize=1024)  # every step of a new MLJob asks several times, and the answer never changes
+def digest_of(pin: str) -> str:
+    """Return the hash in the ids of an MLJob's runs. ``pin`` is the result of :func:`pin`."""
     return digest(pin)
 
 
