@@ -39,13 +39,12 @@ LAST_EVENTS = 0.4
 end. Another replica waits for this time too. An Event that takes longer may still be recorded.
 """
 
-
-MOST_INTERVALS, MOST_AT = 8.0, 0.65
-"""The pause between two patches about an MLJob's progress grows with the square of the average
-number of writes under way. With ``MOST_AT`` writes, it reaches its maximum: ``MOST_INTERVALS``.
-"""
 BUSY = 0.5
 """The average number of writes under way from which the Kubernetes API server counts as busy."""
+MOST_INTERVALS = 8.0
+"""The pause between two patches about an MLJob's progress grows with the square of the average
+number of writes under way. With ``BUSY`` writes, it reaches its maximum: ``MOST_INTERVALS``.
+"""
 LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
 """The reasons of the Events that are not recorded while the Kubernetes API server is busy or writes
 wait, because the status shows the same information.
@@ -101,7 +100,7 @@ class StatusWriter:
         MLJob. The number grows with the load of the Kubernetes API server, from 1 to
         ``MOST_INTERVALS``.
         """
-        return min(max(1.0, MOST_INTERVALS * (self._writes.load / MOST_AT) ** 2), MOST_INTERVALS)
+        return min(max(1.0, MOST_INTERVALS * (self._writes.load / BUSY) ** 2), MOST_INTERVALS)
 
     def has_turn(self, key: Key, priority: Priority) -> bool:
         """Return whether the status of an MLJob may be stored now. If not, the MLJob waits in the
