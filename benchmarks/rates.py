@@ -53,6 +53,8 @@ class Result:
         jobs: How many MLJobs the benchmark created.
         jobs_per_second: With how many MLJobs the operator was done per second, see
             :func:`throughput`.
+        fastest: The shortest time from the creation of an MLJob to the last write about the MLJob,
+            in seconds.
         latencies: For each MLJob, the seconds from the end of the run in Airflow until a watch
             receives the final phase.
         progress_latencies: For each task of each MLJob except the last task, the seconds from the
@@ -68,6 +70,7 @@ class Result:
     rate: float
     jobs: int
     jobs_per_second: float
+    fastest: float
     latencies: Sequence[float]
     progress_latencies: Sequence[float]
     writes: Counter[str]
@@ -77,7 +80,7 @@ class Result:
     twice: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures by name, without ``rate``. Latencies are the 50th and the 99th
+        """Return the rounded figures by name, without ``rate`` and ``fastest``. Latencies are the 50th and the 99th
         percentile, in milliseconds. ``per_job`` has ``writes`` divided by ``jobs``.
         """
         return {
@@ -103,9 +106,9 @@ def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
     settings = {"MLJOB_NAMESPACES": NAMESPACE, "MLJOB_RUN_ID_PREFIX": PREFIX}
     with Watcher(bench.credentials) as watcher, bench.operator(**settings) as operator:
         # Connections are opened, and code is specialised, before anything counts.
-        _drive(bench, operator, watcher, "warm-up", 5, min(25, round(5 * plan.seconds)))
+        alone = _drive(bench, operator, watcher, "warm-up", 5, min(25, round(5 * plan.seconds))).fastest
         for rate in plan.rates:
-            result = _drive(bench, operator, watcher, f"rate-{rate:g}", rate, round(rate * plan.seconds))
+            result = _drive(bench, operator, watcher, f"rate-{rate:g}", rate, round(rate * plan.seconds), alone)
             figures = result.as_json()
             say(
                 f"  {'':<24} {figures['jobs_per_second']} jobs/s, end to seen p50 {figures['end_to_seen_p50_ms']} ms, "
@@ -115,8 +118,17 @@ def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
 
 
 def _drive(
-    bench: BenchStack, operator: psutil.Process, watcher: Watcher, label: str, rate: float, count: int
+    bench: BenchStack,
+    operator: psutil.Process,
+    watcher: Watcher,
+    label: str,
+    rate: float,
+    count: int,
+    alone: float | None = None,
 ) -> Result:
+    """Create ``count`` MLJobs, and measure until the operator is done with them. ``alone`` is the
+    argument of :func:`throughput`, or None for the time of the fastest of these MLJobs.
+    """
     names = [f"{label}-{number:05d}" for number in range(count)]
     watcher.observations()
     requests, posts = api_requests.counted(bench.cluster), bench.airflow.requests()
@@ -159,10 +171,14 @@ def _drive(
         for at, seen_at in zip(ended[:-1], succeeded[name], strict=False)
     ]
     said = bench.airflow.requests()
+    fastest = min(done[name] - created[name] for name in names)
     return Result(
         rate,
         count,
-        throughput([created[name] for name in names], [done[name] for name in names]),
+        throughput(
+            [created[name] for name in names], [done[name] for name in names], fastest if alone is None else alone
+        ),
+        fastest,
         latencies,
         progress_latencies,
         api_requests.counted(bench.cluster) - requests,
@@ -173,20 +189,20 @@ def _drive(
     )
 
 
-def throughput(created: Sequence[float], done: Sequence[float]) -> float:
+def throughput(created: Sequence[float], done: Sequence[float], alone: float) -> float:
     """Return with how many MLJobs the operator was done per second, from the first creation to the
-    last write. The time that the fastest MLJob took does not count, because its run takes most of
-    that time.
+    last write. The time that an MLJob takes without load does not count, because its run takes most
+    of that time.
 
     Under load, last writes wait until the load is over. So the times between the last writes say
-    nothing about the throughput.
+    nothing about the throughput, and even the fastest MLJob may have waited for most of the time.
 
     Args:
         created: When each MLJob was created, in seconds.
-        done: When the last write about each MLJob arrived, in seconds, in the same order.
+        done: When the last write about each MLJob arrived, in seconds, in any order.
+        alone: The time from the creation of an MLJob to the last write without load, in seconds.
     """
-    fastest = min(end - start for start, end in zip(created, done, strict=True))
-    return (len(done) - 1) / (max(done) - min(created) - fastest)
+    return (len(done) - 1) / (max(done) - min(created) - alone)
 
 
 def _cpu(bench: BenchStack, operator: psutil.Process) -> list[float]:

@@ -45,10 +45,17 @@ def test_gap_that_spans_the_start_of_an_update_counts_once() -> None:
 
 def test_throughput_counts_the_time_until_the_last_write() -> None:
     created = [number / 10 for number in range(101)]
-    assert throughput(created, [at + 2 for at in created]) == pytest.approx(10)
+    assert throughput(created, [at + 2 for at in created], alone=2) == pytest.approx(10)
     # The operator is done with all MLJobs at nearly the same time, 20 seconds after the first creation.
     late = [2.0, *(20 + number / 1000 for number in range(100))]
-    assert throughput(created, late) == pytest.approx(100 / 18, rel=0.01)
+    assert throughput(created, late, alone=2) == pytest.approx(100 / 18, rel=0.01)
+
+
+def test_throughput_is_not_higher_if_all_mljobs_have_waited() -> None:
+    created = [number / 10 for number in range(101)]
+    assert throughput(created, [20 + number / 1000 for number in range(101)], alone=2) == pytest.approx(
+        100 / 18, rel=0.01
+    )
 
 
 def test_every_result_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
