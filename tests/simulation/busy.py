@@ -26,7 +26,7 @@ from mljob_operator.controllers.mljob.write_queue import Priority, WriteQueue
 from mljob_operator.errors import StoreUnavailable
 
 from .machine import Machine, indexes, moments, which
-from .world import Process
+from .process import Process
 
 
 class BusyMachine(Machine):

@@ -7,7 +7,8 @@ from mljob_operator.controllers.leadership import Term
 from tests.fakes.leases import FakeLeases
 
 from .candidates import Contender
-from .world import Process, World
+from .process import Process
+from .world import World
 
 
 class Replica:

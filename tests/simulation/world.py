@@ -1,283 +1,34 @@
+"""The simulated world of operator processes, Airflows, Kafka and the Kubernetes API."""
+
 from __future__ import annotations
 
 import asyncio
-import builtins
 import contextlib
 import itertools
 import logging
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from copy import deepcopy
-from typing import Any
+from collections.abc import Callable
 
-from mljob_contract.airflow_instance import AccessRule
-from mljob_contract.mljob import MLJobStatus, RunPolicy
-from mljob_operator.controllers.airflow_instance.registry import OwnAirflow
+from mljob_contract.mljob import MLJobStatus
 from mljob_operator.controllers.mljob.actions import UNKNOWN_FOR
-from mljob_operator.core.airflow_instance.credentials import Login
-from mljob_operator.core.airflow_instance.instance import Instance
-from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.upstream import upstream_names
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
-from mljob_operator.errors import StoreError
-from mljob_operator.ports import Gate
-from mljob_operator.wiring import Ports, wire
 from tests.fakes.airflow import FakeRun
-from tests.fakes.crash import crash
 from tests.fakes.instances import FakeInstances
-from tests.fakes.meter import SilentMeter
 from tests.fakes.operator import FakeOperator
-from tests.fakes.settings import FixedSettings
-from tests.fakes.source_changes import FakeSourceChanges
 
 from .airflow import OUTPUT, BusyAirflow, Step, active
-from .network import ONE_WAY, Network, Stray, When, Wire, WiredAirflow, WiredJobs
-from .promises import GuardedJobs
-from .topic import Reader, Topic
+from .cluster import Cluster
+from .network import ONE_WAY, Network, Stray, When
+from .process import Process
+from .topic import Topic
 from .virtual_time import VirtualClock, VirtualLoop
 
 OTHER = "other"
 """The name of the only AirflowInstance, and of the Airflow to which it leads. In some worlds, the
 AirflowInstance does not exist.
 """
-
-
-class Cluster(GuardedJobs):
-    """A fake store of MLJobs with watches. Reads and watches can return older versions of the
-    objects.
-
-    Attributes:
-        changes: All changes for watches, in order. A change is ``ADDED``, ``MODIFIED`` or
-            ``DELETED``, and the object.
-        announced: For each run id, the uids of the MLJobs whose status has ever named the run.
-        told: Ids of runs whose submission a status has reported, except runs of MLJobs with the
-            runPolicy OncePerSpec.
-        published: The MLJobs at the last :meth:`publish`, by key.
-        specs: The last published spec of each MLJob, by uid.
-        once_per_spec: The uids of the MLJobs that ever had the runPolicy OncePerSpec.
-    """
-
-    def __init__(self, time: Callable[[], float]) -> None:
-        super().__init__()
-        self._time = time
-        self.changes: list[tuple[str, dict[str, Any]]] = []
-        self.announced: dict[str, set[str]] = defaultdict(set)
-        self.told: set[str] = set()
-        self.published: dict[Key, Job] = {}
-        self.specs: dict[str, dict[str, Any]] = {}
-        self.once_per_spec: set[str] = set()
-        self._published: dict[Key, dict[str, Any]] = {}
-        self._versions_of_all: list[tuple[int, dict[Key, dict[str, Any]]]] = [(0, {})]
-        self._behind: tuple[int, dict[Key, dict[str, Any]]] | None = None
-        self._behind_until = 0.0
-
-    # Reads, which may be stale
-
-    def fall_behind(self, versions: int, seconds: float) -> None:
-        """For the next ``seconds`` seconds, let reads and watches show all objects as they were
-        ``versions`` calls of :meth:`publish` ago. Calls without a change don't count. Writes change
-        the newest version, as in etcd.
-        """
-        self._behind = self._versions_of_all[max(-1 - versions, -len(self._versions_of_all))]
-        self._behind_until = self._time() + seconds
-
-    @property
-    def versions(self) -> int:
-        return len(self._versions_of_all)
-
-    def catch_up(self) -> None:
-        self._behind_until = 0.0
-
-    @property
-    def is_behind(self) -> bool:
-        return self._time() < self._behind_until
-
-    @property
-    def readable(self) -> dict[Key, dict[str, Any]]:
-        return self._behind[1] if self._behind is not None and self.is_behind else self.objects
-
-    @property
-    def watchable(self) -> int:
-        """How many entries, from the beginning of ``changes``, watches may deliver."""
-        return self._behind[0] if self._behind is not None and self.is_behind else len(self.changes)
-
-    async def list(self) -> AsyncIterator[Job]:
-        for body in tuple(self.readable.values()):
-            yield Job.from_object(deepcopy(body))
-
-    async def get(self, key: Key) -> Job | None:
-        body = self.readable.get(key)
-        return Job.from_object(deepcopy(body)) if body is not None else None
-
-    def publish(self) -> None:
-        """Append to ``changes`` what has changed since the last call. If something has changed,
-        keep the objects as a new version.
-        """
-        for key, before in list(self._published.items()):
-            now = self.objects.get(key)
-            if now is None or now["metadata"]["uid"] != before["metadata"]["uid"]:
-                self.changes.append(("DELETED", self._published.pop(key)))
-                del self.published[key]
-        for key, body in self.objects.items():
-            known = self._published.get(key)
-            if known is None or known["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
-                self._published[key] = deepcopy(body)
-                self.published[key] = Job.from_object(self._published[key])
-                self.changes.append(("MODIFIED" if known else "ADDED", self._published[key]))
-                self.specs[body["metadata"]["uid"]] = self._published[key]["spec"]
-                if body["spec"].get("runPolicy") == "OncePerSpec":
-                    self.once_per_spec.add(body["metadata"]["uid"])
-        if len(self.changes) > self._versions_of_all[-1][0]:
-            self._versions_of_all.append((len(self.changes), dict(self._published)))
-
-    async def everything(self) -> builtins.list[Job]:
-        return [job async for job in self.list()]
-
-    async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        stored = await super().write_status(job, patch)
-        if (run_id := stored.status.dag_run_id) is not None:
-            self.announced[run_id].add(job.uid)
-            # With OncePerSpec, the MLJob takes over an existing run, or starts anew.
-            if stored.status.submit_time is not None and job.spec.run_policy is not RunPolicy.ONCE_PER_SPEC:
-                self.told.add(run_id)
-        return stored
-
-    @property
-    def uids(self) -> set[str]:
-        return {body["metadata"]["uid"] for body in self.objects.values()}
-
-
-class Process:
-    """One operator process: the operator's real components, connected to fakes.
-
-    Args:
-        name: The name of the process. In a :class:`.ReplicatedWorld`, a process is one period of
-            leadership of a replica, and has a name such as ``replica-1.2``.
-        gate: Refuses changes while the process is not the leader. None allows all changes.
-
-    Attributes:
-        killed: A function that :meth:`end` calls last.
-    """
-
-    def __init__(self, world: World, name: str, gate: Gate | None = None) -> None:
-        self.world = world
-        self.wire = Wire(world.network, world.look, self.end, gate=gate, changed=lambda: world.changed_by(name))
-        self.airflow = WiredAirflow(world.airflow, self.wire, world.clock, world.airflow_clock)
-        self.jobs = WiredJobs(world.cluster, self.wire)
-        self.watching = True
-        self.killed: Callable[[], None] = lambda: None
-        self.reader = Reader(world.topic, self.wire)
-        self._instance_objects: Any = WiredJobs(world.instance_objects, self.wire)
-        ports = Ports(
-            jobs=self.jobs,
-            instances=self._instance_objects,
-            operator=world.operator,
-            changes=FakeSourceChanges(world.cluster),
-            # Every namespace may use this Airflow, even while an AirflowInstance exists.
-            own=OwnAirflow(self.airflow, "http://airflow", access=[AccessRule()]),
-            connect=self._connect,
-            subscribe=lambda _topic, _linked: self.reader,
-            clock=world.clock,
-            meter=SilentMeter(),
-        )
-        settings = FixedSettings(
-            events_topic=world.topic.name, kafka_bootstrap_servers="kafka:9092", orphaned_runs="Cancel"
-        )
-        self.parts = wire(settings, ports, run_in_background=self.do, process=name)
-        self.instances, self.job_controller = self.parts.instances, self.parts.job_controller
-        self._seen = world.cluster.watchable
-        self._news = asyncio.Event()
-        self._duties: list[asyncio.Task[None]] = []
-        self.do(self._start(), "start")
-
-    def do(self, duty: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run a coroutine until the process ends, as a task of this name."""
-        task = asyncio.create_task(duty, name=name)
-        self._duties.append(task)
-        return task
-
-    def _connect(self, instance: Instance, _: Login) -> Any:
-        return WiredAirflow(self.world.airflows[instance.name], self.wire, self.world.clock, self.world.airflow_clock)
-
-    async def _start(self) -> None:
-        while True:
-            try:
-                instances = await self._instance_objects.list()
-                jobs = await self.jobs.everything()
-                break
-            except StoreError:
-                await asyncio.sleep(1)
-        for instance in instances:
-            self.instances.observe(instance)
-        for job in jobs:
-            self.job_controller.observe(job)
-        self.parts.start()
-        self.do(self._watch(), "watch")
-        self.do(self._watch_instances(), "watch AirflowInstances")
-
-    async def _watch(self) -> None:
-        changes = self.world.cluster.changes
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            await asyncio.sleep(self.world.watch_takes)
-            connected = self.watching and not self.wire.is_down("kubernetes")
-            while connected and self._seen < self.world.cluster.watchable:
-                kind, body = changes[self._seen]
-                self._seen += 1
-                job = Job.from_object(deepcopy(body))
-                if kind == "DELETED":
-                    self.job_controller.observe_deletion(job.key, job.uid, job.resource_version)
-                elif not self.job_controller.observe_known(job.key, job.uid, job.resource_version):
-                    self.job_controller.observe(job)
-
-    async def _watch_instances(self) -> None:
-        there: dict[str, Instance] = {}
-        while True:
-            await asyncio.sleep(0.5)
-            if self.wire.is_down("kubernetes"):
-                continue
-            objects = self.world.instance_objects
-            now = {name: objects.get(name, there.get(name)) for name in objects.objects}
-            for name, instance in there.items():
-                if name not in now or now[name].uid != instance.uid:
-                    self.instances.observe_deletion(name, instance.uid)
-            for instance in now.values():
-                self.instances.observe(instance)
-            there = now
-
-    def look(self) -> None:
-        self._news.set()
-        self.reader.news.set()
-
-    def list_again(self) -> None:
-        """Start the watch of MLJobs again with a list. The list doesn't report deleted MLJobs."""
-        self._seen = self.world.cluster.watchable
-        self.watching = True
-        for body in self.world.cluster.readable.values():
-            self.job_controller.observe(Job.from_object(deepcopy(body)))
-
-    async def leave(self) -> None:
-        """End the process gracefully, as SIGTERM does."""
-        self.parts.job_controller.workers.stop()
-        for task in self._duties:
-            task.cancel()
-        await self.parts.settle()
-        self.reader.leave()
-        self.world.processes.remove(self)
-
-    def end(self) -> None:
-        """End the process at once, as SIGKILL does."""
-        if self.wire.dead and self not in self.world.processes:
-            return
-        self.wire.dead = True
-        for task in self._duties:
-            task.cancel()
-        crash(self.parts)
-        self.reader.leave()
-        self.world.processes.remove(self)
-        self.killed()
 
 
 class World:
