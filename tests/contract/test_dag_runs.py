@@ -40,6 +40,7 @@ async def test_dag_has_at_most_one_run_of_a_logical_date(airflow_world: AirflowW
     date = now().replace(microsecond=0) - timedelta(days=secrets.randbelow(300_000))
     run = await airflow_world.dag_runs.submit(DAG, first, {}, "", date)
     assert (await airflow_world.dag_runs.submit(DAG, first, {}, "", date)).queued_at == run.queued_at
+    assert (await airflow_world.dag_runs.inputs(DAG, first)).logical_date == date
     with pytest.raises(LogicalDateTaken, match=re.escape(first)):
         await airflow_world.dag_runs.submit(DAG, second, {}, "", date)
     assert await airflow_world.dag_runs.get(DAG, second) is None
@@ -65,9 +66,10 @@ async def test_params_of_a_dag_are_readable(airflow_world: AirflowWorld) -> None
 async def test_conf_of_a_run_is_readable(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
     await airflow_world.dag_runs.submit(DAG, run_id, {"day": 1, "deep": {"list": [1, "x"]}}, "")
-    assert await airflow_world.dag_runs.conf(DAG, run_id) == {"day": 1, "deep": {"list": [1, "x"]}}
+    inputs = await airflow_world.dag_runs.inputs(DAG, run_id)
+    assert (inputs.conf, inputs.logical_date) == ({"day": 1, "deep": {"list": [1, "x"]}}, None)
     with pytest.raises(ValidationFailed):
-        await airflow_world.dag_runs.conf(DAG, new_run_id())
+        await airflow_world.dag_runs.inputs(DAG, new_run_id())
 
 
 async def test_questions_of_a_runs_tasks_are_readable(airflow_world: AirflowWorld) -> None:

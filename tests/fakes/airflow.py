@@ -25,7 +25,7 @@ from mljob_operator.errors import (
     NothingToClear,
     ValidationFailed,
 )
-from mljob_operator.ports import Clock, DagTask, ProbeResult, RunChange, TaskChange
+from mljob_operator.ports import Clock, DagTask, ProbeResult, RunChange, RunInputs, TaskChange
 
 from .backfills import FakeBackfills
 
@@ -182,12 +182,12 @@ class FakeAirflow:
         self.asked("params")
         return dict(self.dag_params.get(dag_id, {})) if dag_id in self.dags else None
 
-    async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        self.asked("conf")
+    async def inputs(self, dag_id: str, run_id: str) -> RunInputs:
+        self.asked("inputs")
         run = self.runs.get((dag_id, run_id))
         if run is None:
             raise ValidationFailed(f"no run {run_id}")
-        return dict(run.conf)
+        return RunInputs(dict(run.conf), run.date)
 
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None

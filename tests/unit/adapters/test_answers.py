@@ -208,7 +208,7 @@ CASES = [
     Case("submit", "list import errors", submit, given=NOT_HERE, otherwise=dict.fromkeys(EVERY, DagNotFound)),
     Case("submit", "get dag", submit, given=NOT_HERE, otherwise=dict.fromkeys(EVERY, DagNotFound)),
     Case("params", "get dag details", lambda a: a.params(DAG), detail=NO_DAG, absent=equals(None)),
-    Case("conf", "get run", lambda a: a.conf(DAG, RUN), detail=NO_RUN, absent=ValidationFailed),
+    Case("inputs", "get run", lambda a: a.inputs(DAG, RUN), detail=NO_RUN, absent=ValidationFailed),
     Case(
         "clear_failed",
         "get run",

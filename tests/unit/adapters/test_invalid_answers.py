@@ -103,7 +103,7 @@ async def test_conf_that_is_not_a_json_object_of_bounded_depth_is_an_error(
 ) -> None:
     server.told["get run"] = said(200, **run_row(conf=conf))
     with pytest.raises(AirflowUnreadable, match="conf"):
-        await connect(server).conf(DAG, RUN)
+        await connect(server).inputs(DAG, RUN)
 
 
 @pytest.mark.parametrize("conf", [5, [], "text", {"mljob": 5}, {"a": json.loads("[" * 90 + "]" * 90)}, None])

@@ -258,7 +258,7 @@ async def test_run_that_was_started_with_the_only_spec_needs_no_conf(world: ApiW
     world.airflow.set_task(run, "fit", TaskState.RUNNING)
     world.airflow.write(run, "fit", "fine")
     await world.log()
-    assert "conf" not in world.airflow.calls
+    assert "inputs" not in world.airflow.calls
 
 
 async def test_follower_of_a_changed_mljob_waits_for_its_run(world: ApiWorld) -> None:
@@ -287,4 +287,4 @@ async def test_run_of_a_spec_in_its_id_needs_no_conf(world: ApiWorld) -> None:
     world.airflow.set_task(run, "fit", TaskState.RUNNING)
     world.airflow.write(run, "fit", "fine")
     await world.log()
-    assert "conf" not in world.airflow.calls
+    assert "inputs" not in world.airflow.calls

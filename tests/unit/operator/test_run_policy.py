@@ -50,11 +50,19 @@ class TestRunPolicy:
         assert newest(world).conf == {"epochs": 1}
         assert world.condition("SpecApplied") == "False"
 
+    async def test_once_new_run_has_the_logical_date_of_the_first_attempt(self, world: World) -> None:
+        await world.apply()
+        await edit(world, logicalDate="2026-01-01T00:00:00Z", suspend=True)
+        await world.later(60)
+        assert world.status.phase is Phase.SUSPENDED
+        await edit(world, suspend=False)
+        assert (len(runs(world)), newest(world).date, world.condition("SpecApplied")) == (2, None, "False")
+
     async def test_once_retry_whose_earlier_conf_could_not_be_read_is_no_submission(self, world: World) -> None:
         await world.apply(conf={"epochs": 1}, backoffLimit=1, retryStrategy="NewRun")
         await end(world, RunState.FAILED)
         await edit(world, conf={"epochs": 2})
-        world.airflow.time_out["conf"] = 1
+        world.airflow.time_out["inputs"] = 1
         await world.later(10)
         assert world.status.reason == "AirflowUnavailable"
         await world.delete()

@@ -240,7 +240,7 @@ class TestWaysBack:
     ) -> None:
         await apply(world)
         await world.restart()
-        world.airflow.down_for = {"conf": 1000}
+        world.airflow.down_for = {"inputs": 1000}
         await way(world, QUOTES)
         await end(world, RunState.FAILED)
         await world.later(31)
@@ -337,7 +337,7 @@ class TestWithheld:
     async def test_error_is_shown_once_airflow_is_reachable_again(self, world: World) -> None:
         await apply(world)
         await restart(world)
-        world.airflow.down_for = {"conf": 1}
+        world.airflow.down_for = {"inputs": 1}
         await our_event_of_a_failure(world, QUOTES)
         assert WITHHELD in str(world.status.tasks)
         await world.later(11)
@@ -357,7 +357,7 @@ class TestWithheld:
     async def test_states_and_messages_of_the_operator_are_shown(self, world: World) -> None:
         await apply(world)
         await restart(world)
-        world.airflow.down_for = {"conf": 1000}
+        world.airflow.down_for = {"inputs": 1000}
         await our_event_of_a_failure(world, QUOTES)
         states = {task.task_id: task.state for task in world.status.tasks or ()}
         assert states == {"extract": "running", "fit": "failed"}
@@ -365,7 +365,7 @@ class TestWithheld:
     async def test_outputs_are_withheld_until_the_conf_is_known(self, world: World) -> None:
         await apply(world)
         newest(world).outputs = {"score": 0.9, "dsn": QUOTES}
-        world.airflow.down_for = {"conf": 2}
+        world.airflow.down_for = {"inputs": 2}
         await end(world, RunState.SUCCESS)
         assert world.status.outputs is None
         await world.later(2)
@@ -390,7 +390,7 @@ class TestWithheld:
     async def test_finished_mljob_is_not_tracked_until_its_conf_is_known(self, world: World) -> None:
         await apply(world)
         await restart(world)
-        world.airflow.down_for = {"conf": 1000}
+        world.airflow.down_for = {"inputs": 1000}
         await our_event_of_a_failure(world, QUOTES)
         world.airflow.runs.clear()
         for _ in range(4):
@@ -419,7 +419,7 @@ class TestCost:
         await world.restart()
         await our_event_of_a_failure(world, "no data for eu-west")
         await end(world, RunState.FAILED)
-        assert "conf" not in world.airflow.calls
+        assert "inputs" not in world.airflow.calls
         assert "no data for eu-west" in world.message
 
     async def test_conf_with_a_secret_is_read_once_for_each_process(self, world: World) -> None:
@@ -428,11 +428,11 @@ class TestCost:
             world.clock.tick(1)
             await our_event_of_a_retry(world, QUOTES)
             await world.look()
-        assert world.airflow.calls.count("conf") == 1
+        assert world.airflow.calls.count("inputs") == 1
         await world.restart()
         await our_event_of_a_failure(world, QUOTES)
         await end(world, RunState.FAILED)
-        assert world.airflow.calls.count("conf") == 2
+        assert world.airflow.calls.count("inputs") == 2
 
     async def test_values_of_configmaps_and_the_spec_are_not_redacted(self, world: World) -> None:
         world.jobs.data["ConfigMap", "defaults"] = {"region": "eu-west", "more.json": '{"rows": 100000}'}

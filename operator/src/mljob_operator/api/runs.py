@@ -149,7 +149,7 @@ class Runs:
         if has_spec and not has_secrets(job.spec):
             return NOTHING_HIDDEN
         try:
-            conf = await (await self.dag_runs(run)).conf(run.key.dag_id, run.key.run_id)
+            conf = (await (await self.dag_runs(run)).inputs(run.key.dag_id, run.key.run_id)).conf
         except ValidationFailed:
             raise no_run(run) from None
         except AirflowUnauthorized:

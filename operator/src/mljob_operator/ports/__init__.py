@@ -10,7 +10,7 @@ from __future__ import annotations
 from .airflow import Airflow, Airflows, ProbeResult, User
 from .backfills import BackfillRunChange, Backfills
 from .clock import Clock
-from .dag_runs import DagRuns, DagTask, RunChange, TaskChange, TaskLog
+from .dag_runs import DagRuns, DagTask, RunChange, RunInputs, TaskChange, TaskLog
 from .kafka import EventSource, History, HistoryBatch, Link, Message, RunHistory
 from .kubernetes import ConfObject, InstanceStore, JobStore, OperatorStore, SourceChanges
 from .leadership import Gate, LeaseStore, ReadOnly
@@ -43,6 +43,7 @@ __all__ = [
     "RequestMeter",
     "RunChange",
     "RunHistory",
+    "RunInputs",
     "SourceChanges",
     "TaskChange",
     "TaskLog",

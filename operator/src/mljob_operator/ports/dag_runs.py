@@ -20,6 +20,19 @@ T = TypeVar("T")
 
 
 @frozen
+class RunInputs:
+    """What a run was submitted with.
+
+    Attributes:
+        conf: The conf of the run.
+        logical_date: The logical date of the run, or None if the run has none.
+    """
+
+    conf: Mapping[str, Any]
+    logical_date: datetime | None = None
+
+
+@frozen
 class RunChange:
     """The state of a run, as an item of the lists that :meth:`DagRuns.changed_runs` and
     :meth:`DagRuns.active_runs` return.
@@ -139,8 +152,8 @@ class DagRuns(Protocol):
         """
         ...
 
-    async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """Return the conf of a run.
+    async def inputs(self, dag_id: str, run_id: str) -> RunInputs:
+        """Return the conf and the logical date of a run.
 
         Raises:
             ValidationFailed: Airflow does not have the run, so the conf can't be used again.

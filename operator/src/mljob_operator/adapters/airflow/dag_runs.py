@@ -14,7 +14,7 @@ from ...core.run.children import Child
 from ...core.run.facts import Question, RunFact, TaskFact, TaskKey
 from ...core.run.halt import Halt
 from ...core.run.outputs import Outputs
-from ...ports import DagTask, RunChange, TaskChange
+from ...ports import DagTask, RunChange, RunInputs, TaskChange
 from .backfills import AirflowBackfills
 from .cancellation import RunCanceller
 from .changes import Changes
@@ -72,9 +72,9 @@ class AirflowRuns:
         """Request a DAG's params (:meth:`.RunRequests.params`)."""
         return await self._run(Work.SUBMISSIONS, "params", self._runs.params, dag_id)
 
-    async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """Request the conf of a run (:meth:`.RunRequests.conf`)."""
-        return await self._run(Work.SUBMISSIONS, "conf", self._runs.conf, dag_id, run_id)
+    async def inputs(self, dag_id: str, run_id: str) -> RunInputs:
+        """Request the conf and the logical date of a run (:meth:`.RunRequests.inputs`)."""
+        return await self._run(Work.SUBMISSIONS, "inputs", self._runs.inputs, dag_id, run_id)
 
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None

@@ -16,6 +16,8 @@ from airflow_client.client import (
     TriggerDAGRunPostBody,
 )
 
+from mljob_contract.run_id import RunId
+
 from ...core.run.facts import Question, RunFact, TaskFact, TaskKey
 from ...core.run.states import TERMINAL_RUN
 from ...errors import (
@@ -27,6 +29,7 @@ from ...errors import (
     after_effect,
     before_effect,
 )
+from ...ports import RunInputs
 from . import absence
 from .answers import Absent, Answer
 from .bodies import MAX_PAGE_BYTES
@@ -86,7 +89,7 @@ class RunRequests:
                     other = self._of_date(dag_id, logical_date) if logical_date is not None else None
                 if logical_date is not None and other is not None:
                     raise LogicalDateTaken(
-                        f"DAG {dag_id!r} has run {other} of logical date {logical_date.isoformat()} already, and Airflow allows one run of a date. Delete that "
+                        f"DAG {dag_id!r} has {_shown(other, run_id)} of logical date {logical_date.isoformat()} already, and Airflow allows one run of a date. Delete that "
                         "run in Airflow, or create an MLJob with another spec.logicalDate. The operator tries again every few minutes."
                     ) from answer
                 raise AirflowUnavailable(
@@ -124,8 +127,9 @@ class RunRequests:
             return None
         return row.content("params")
 
-    def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """Return the conf of a run (``GET /dags/{dag_id}/dagRuns/{run_id}``).
+    def inputs(self, dag_id: str, run_id: str) -> RunInputs:
+        """Return the conf and the logical date of a run (``GET
+        /dags/{dag_id}/dagRuns/{run_id}``).
 
         Raises:
             ValidationFailed: The run does not exist, so its conf can't be reused.
@@ -136,7 +140,7 @@ class RunRequests:
                 f"Run {run_id} is not in Airflow any more, so its conf is not known, and runPolicy Once refuses the changed spec. "
                 "Create an MLJob with another name."
             )
-        return row.content("conf")
+        return RunInputs(row.content("conf"), row.time_or_none("logical_date"))
 
     def clear_failed(
         self, dag_id: str, run_id: str, since: datetime | None, latest_version: bool | None = None
@@ -258,6 +262,15 @@ class RunRequests:
             return None
         assert_about(row, dag_id, run_id)
         return row
+
+
+def _shown(other: str, run_id: str) -> str:
+    """Return words for the run ``other`` in a message about the run ``run_id``. A tenant must not
+    learn the names of MLJobs in other namespaces, and the id of an MLJob's run contains both names.
+    """
+    mine, theirs = RunId.parse(run_id), RunId.parse(other)
+    is_foreign = theirs is not None and (mine is None or theirs.namespace != mine.namespace)
+    return "a run of an MLJob in another namespace" if is_foreign else f"run {other}"
 
 
 def _question(row: Row) -> tuple[TaskKey, Question]:

@@ -255,6 +255,6 @@ async def _submitted_conf(s: State, dag_runs: DagRuns) -> Mapping[str, Any] | No
         backfill = await dag_runs.backfills.find(s.run.dag_id, s.run.run_id, s.current.number)
         return backfill.conf if backfill is not None else None
     try:
-        return await dag_runs.conf(s.run.dag_id, s.run.run_id)
+        return (await dag_runs.inputs(s.run.dag_id, s.run.run_id)).conf
     except ValidationFailed:
         return None

@@ -41,20 +41,22 @@ class RunActions:
         self._clock = clock
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
-        """Trigger the run. If ``action.conf_of`` names an earlier run, use the conf of the earlier
-        run. Otherwise, build the conf, and check the conf against the DAG's params.
+        """Trigger the run. If ``action.conf_of`` names an earlier run, use the conf and the logical
+        date of the earlier run. Otherwise, build the conf, and check the conf against the DAG's
+        params.
         """
-        state, run = context.state, context.state.run
+        state, run, logical_date = context.state, context.state.run, context.job.spec.logical_date
         with before_effect():
             if action.conf_of is not None:
-                conf = await self._confs.reuse(state, await context.dag_runs.conf(run.dag_id, action.conf_of))
+                earlier = await context.dag_runs.inputs(run.dag_id, action.conf_of)
+                conf, logical_date = await self._confs.reuse(state, earlier.conf), earlier.logical_date
                 unknown_params = None
             else:
                 built = await self._confs.make(state, context.dag_runs)
                 conf, unknown_params = built.values, built.unknown_params
         await context.confirm()
         note = orphans.note(context.job.key)
-        fact = await context.dag_runs.submit(run.dag_id, run.run_id, conf, note, context.job.spec.logical_date)
+        fact = await context.dag_runs.submit(run.dag_id, run.run_id, conf, note, logical_date)
         context.log(logging.INFO, "submitted run %s of DAG %s", run.run_id, run.dag_id)
         return context.with_result(
             observed_run=observe(context.observed_run, Snapshot(state.now, run=fact)),
