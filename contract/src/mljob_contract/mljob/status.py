@@ -161,7 +161,8 @@ class AttemptStatus(ResourceModel):
     """The number of the attempt, from 1."""
     dag_run_id: str
     """The id of the attempt's dag run. A retry with ClearFailed has the same dag run as the attempt
-    before it."""
+    before it. If both submitTime and startTime are absent, the attempt ended before Airflow had the
+    run."""
     phase: Phase
     """How the attempt ended: Succeeded, Failed or Cancelled."""
     reason: Reason
@@ -172,6 +173,8 @@ class AttemptStatus(ResourceModel):
     """The number of task instances that succeeded and of all task instances, such as 3/5. Skipped
     task instances count as succeeded, unless the run failed.
     """
+    submit_time: Time | None = None
+    """When Airflow queued the run. Absent if the attempt ended before Airflow had the run."""
     start_time: Time | None = None
     """When Airflow started the run."""
     completion_time: Time

@@ -47,13 +47,16 @@ def attempt(
 
 @dataclass(frozen=True)
 class Ended:
-    """An entry of ``status.history``, which describes an ended attempt."""
+    """An entry of ``status.history``, which describes an ended attempt. ``submitted`` is None if
+    Airflow had no run of the attempt.
+    """
 
     attempt: Numbered
     phase: str
     reason: str
     message: str
     at: datetime
+    submitted: datetime | None
 
 
 def ended(
@@ -65,8 +68,9 @@ def ended(
     ran: Mapping[str, Any] | None = None,
     at: datetime = LATELY,
     message: str = FAILURE,
+    submitted: datetime | None = QUEUED,
 ) -> Ended:
-    return Ended(attempt(number, run=run, ran=ran), phase, reason, message, at)
+    return Ended(attempt(number, run=run, ran=ran), phase, reason, message, at, submitted)
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ def entry_of(of: MLJob, entry: Ended) -> dict[str, Any]:
         "reason": entry.reason,
         "message": entry.message,
         "completionTime": as_text(entry.at),
+        **({"submitTime": as_text(entry.submitted)} if entry.submitted is not None else {}),
     }
 
 

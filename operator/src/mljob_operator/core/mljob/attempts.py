@@ -116,14 +116,42 @@ def closed(status: MLJobStatus) -> bool:
     return bool(status.history) and (status.history or [])[-1].attempt == status.attempts
 
 
+def had_run(attempt: AttemptStatus) -> bool:
+    """Return whether Airflow had a run of an ended attempt."""
+    # Earlier versions of the operator did not store the submit time.
+    return attempt.submit_time is not None or attempt.start_time is not None
+
+
+def newest_run(status: MLJobStatus) -> str | None:
+    """Return the id of the newest run in the history, or None if no attempt in the history had a
+    run.
+    """
+    return next((entry.dag_run_id for entry in reversed(status.history or ()) if had_run(entry)), None)
+
+
+def ended_without_run(status: MLJobStatus) -> bool:
+    """Return whether the attempt that the status describes has ended, and Airflow had no run of
+    the attempt.
+    """
+    if status.phase in TERMINAL_PHASES:
+        return status.submit_time is None and status.start_time is None
+    return closed(status) and not had_run((status.history or [])[-1])
+
+
 def runs_of_spec(job: Job, digest: str, *, unused: str | None = None) -> dict[int, Phase]:
     """Return the runs in the status that have a digest in their id: the number of each run, and the
     phase in which its attempt ended or is. With runPolicy OncePerSpec, these are the runs of a
     spec. ``unused`` is a run id that is not in the result, or None.
+
+    With runPolicy OncePerSpec, attempts that ended before Airflow had their run are left out. The
+    next attempt uses the number of such a run, because a count of the runs in Airflow
+    (:mod:`.run_count`) ends at the first missing number. With another runPolicy, the next attempt
+    may have another spec, so it must not use the number of a submission that may arrive late.
     """
-    ran = [(entry.dag_run_id, entry.phase) for entry in job.status.history or ()]
-    if job.status.dag_run_id is not None and not closed(job.status):
-        ran.append((job.status.dag_run_id, job.status.phase or Phase.PENDING))
+    status, counts_all = job.status, job.spec.run_policy is not RunPolicy.ONCE_PER_SPEC
+    ran = [(entry.dag_run_id, entry.phase) for entry in status.history or () if counts_all or had_run(entry)]
+    if status.dag_run_id is not None and not closed(status) and (counts_all or not ended_without_run(status)):
+        ran.append((status.dag_run_id, status.phase or Phase.PENDING))
     return {
         run.number: phase
         for text, phase in ran
@@ -177,7 +205,7 @@ def goes_on(status: MLJobStatus) -> bool:
     attempt.
     """
     before = [entry for entry in status.history or () if entry.attempt != status.attempts]
-    return bool(before) and before[-1].dag_run_id == status.dag_run_id
+    return bool(before) and before[-1].dag_run_id == status.dag_run_id and had_run(before[-1])
 
 
 def run_facts_since(status: MLJobStatus) -> datetime | None:
@@ -239,6 +267,7 @@ def close(
         reason=reason,
         message=cut(message, MAX_MESSAGE, MAX_MESSAGE_BYTES),
         progress=status.progress,
+        submit_time=status.submit_time,
         start_time=status.start_time,
         completion_time=at.replace(microsecond=0),
         airflow_instance=status.airflow_instance,

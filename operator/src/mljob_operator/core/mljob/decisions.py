@@ -45,7 +45,7 @@ from .actions import (
 )
 from .afterwards import arrived_late, was_cleared
 from .airflow_use import is_reachable, needs_airflow
-from .attempts import same_run
+from .attempts import newest_run, same_run
 from .capabilities import capabilities
 from .classification.confirmation import LIST_AGAIN_AFTER
 from .classification.spec_change import SpecChange
@@ -401,8 +401,7 @@ def _submit(s: State) -> Action:
         # The limits on active runs must count this run if it exists, even if it can't be submitted
         # again.
         return LookUpRun()
-    history = s.job.status.history
-    return Submit(conf_of=history[-1].dag_run_id if s.change is SpecChange.REFUSED and history else None)
+    return Submit(conf_of=newest_run(s.job.status) if s.change is SpecChange.REFUSED else None)
 
 
 def _count_runs(s: State) -> Action:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from mljob_contract.mljob import RunPolicy
 
+from ..attempts import newest_run
 from .current import CurrentAttempt
 from .inputs import Inputs
 
@@ -18,7 +19,7 @@ class SpecChange(StrEnum):
             as unchanged.
         RENEWED: The spec has changed, and a new attempt is to run the changed spec.
         REFUSED: The spec has changed, but no attempt is to run the changed spec, because runPolicy
-            is Once and the MLJob has begun: a run was submitted, or an attempt has ended.
+            is Once and Airflow had a run of the newest attempt or of an attempt in the history.
     """
 
     NONE = "None"
@@ -33,5 +34,5 @@ def spec_change(inputs: Inputs, current: CurrentAttempt) -> SpecChange:
     job, attempt = inputs.job, current.attempt
     if attempt is None or job.parsed.problem is not None or attempt.spec_hash in ("", job.parsed.hash):
         return SpecChange.NONE
-    begun = current.submitted or bool(job.status.history)
+    begun = current.submitted or newest_run(job.status) is not None
     return SpecChange.REFUSED if begun and job.spec.run_policy is RunPolicy.ONCE else SpecChange.RENEWED
