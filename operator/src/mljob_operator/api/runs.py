@@ -17,7 +17,7 @@ from ..controllers.mljob.hidden_texts import hidden_texts
 from ..core.conf.conf import has_secrets
 from ..core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 from ..core.frozen import frozen
-from ..core.mljob.attempts import current
+from ..core.mljob.attempts import current, had_run
 from ..core.mljob.identity import runs_current_spec
 from ..core.mljob.resource.job import Job
 from ..core.run.run_key import SETTINGS_AIRFLOW, RunKey
@@ -171,7 +171,8 @@ class Runs:
 
         Raises:
             NoRunYet: The MLJob has no run yet.
-            Refusal: The MLJob has ended without a run, or the MLJob's status lacks the attempt.
+            Refusal: The MLJob or the attempt has ended without a run, or the MLJob's status lacks the
+                attempt.
         """
         newest = current(job.status)
         if newest is None:
@@ -182,6 +183,8 @@ class Runs:
         if number in (None, newest.number):
             return newest.number, newest.run_id, newest.airflow
         for entry in job.status.history or ():
+            if entry.attempt == number and not had_run(entry):
+                raise Refusal(404, f"Attempt {number} of MLJob {job.name} ended before its run began: {entry.message}")
             if entry.attempt == number:
                 return entry.attempt, entry.dag_run_id, entry.airflow_instance or SETTINGS_AIRFLOW
         known = sorted({newest.number, *(entry.attempt for entry in job.status.history or ())})
