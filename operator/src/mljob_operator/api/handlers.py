@@ -25,6 +25,7 @@ from .output import Output
 from .queries import Parameters, events_request, job_of, log_request
 from .readings import Reading, Readings
 from .runs import NoRunYet, Runs, ShownRun, no_run
+from .tail_places import TailPlace, TailPlaces
 from .try_log import notice
 
 ANSWER_SECONDS = 50.0
@@ -55,6 +56,7 @@ class Handlers:
         self._history = history
         self._follow_seconds = follow_seconds
         self._readings = Readings()
+        self._tails = TailPlaces()
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """Answer with the log of a task."""
@@ -65,7 +67,8 @@ class Handlers:
         try:
             until = time.monotonic() + (self._follow_seconds if asked.follow else LOG_SECONDS)
             run, redaction = await self._find(request, attempt, output if asked.follow else None, until)
-            await self._write_log(run, asked, redaction, output, until)
+            with self._tails.place(run.job.namespace) as place:
+                await self._write_log(run, asked, redaction, output, place, until)
         except (OperatorError, Refusal, TimeoutError) as error:
             if not output.has_begun:
                 raise
@@ -136,7 +139,13 @@ class Handlers:
                 await asyncio.sleep(WAIT_SECONDS)
 
     async def _write_log(
-        self, run: ShownRun, asked: LogRequest, redaction: Redaction, output: Output, until: float
+        self,
+        run: ShownRun,
+        asked: LogRequest,
+        redaction: Redaction,
+        output: Output,
+        place: TailPlace,
+        until: float,
     ) -> None:
         writer = TaskLogWriter(
             asked,
@@ -145,6 +154,7 @@ class Handlers:
             redaction,
             output,
             turn=self._airflows.turn(run.key.airflow, run.job.namespace),
+            place=place,
             until=until,
         )
         if not asked.follow:

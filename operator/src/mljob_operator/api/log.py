@@ -24,6 +24,7 @@ from .errors import Refusal
 from .log_sinks import From, Lines, Sink, Tail
 from .output import Output
 from .readings import FollowedRun, Reading
+from .tail_places import TailPlace
 from .try_log import TaskTry, TryLog, notice
 
 MAX_TAIL = 10_000
@@ -117,6 +118,8 @@ class TaskLogWriter:
         redaction: Hides secret values in texts.
         output: The body of the response.
         turn: Limits the number of concurrent requests for logs.
+        place: The request's place among the requests that keep the last lines of a log. It is taken
+            only while ``tail`` reads the existing log and until its last lines are written.
         until: When the response must end if the client follows the log, in seconds of
             ``time.monotonic``.
     """
@@ -130,9 +133,11 @@ class TaskLogWriter:
         output: Output,
         *,
         turn: asyncio.Semaphore,
+        place: TailPlace,
         until: float,
     ) -> None:
         self._turn = turn
+        self._place = place
         self._request = request
         self._dag_runs = dag_runs
         self._run = run
@@ -144,8 +149,8 @@ class TaskLogWriter:
         """Write the lines that the log has now, without waiting for later lines.
 
         Raises:
-            Refusal: The task does not exist, the try has not started, or Airflow has no log of the
-                try.
+            Refusal: The task does not exist, the try has not started, Airflow has no log of the
+                try, or too many requests keep the last lines of a log.
             OperatorError: Airflow fails before the response has begun, or has failed for 120
                 seconds (``try_log.PATIENCE``).
         """
@@ -159,11 +164,11 @@ class TaskLogWriter:
                 400,
                 f"Try {number} of task {_name(fact.key)} has not started: its state is {fact.state}. {_HOW_TO_WAIT}",
             )
-        if not await watched.log.pump(watched.sink):
+        if not await self._pump(watched):
             raise Refusal(404, f"Task {_name(fact.key)} has no log of try {number}. Its state is {fact.state}.")
         while watched.log.is_behind:
             await asyncio.sleep(SHORTEST)
-            await watched.log.pump(watched.sink)
+            await self._pump(watched)
 
     async def follow(self, followed: FollowedRun) -> None:
         """Write the lines that the log has now, and then later lines.
@@ -178,8 +183,8 @@ class TaskLogWriter:
 
         Raises:
             Refusal: The task does not exist, the MLJob or its AirflowInstance was deleted, no
-                access rule lets the MLJob's namespace run the DAG, or mljob-api has an unexpected
-                error.
+                access rule lets the MLJob's namespace run the DAG, too many requests keep the last
+                lines of a log, or mljob-api has an unexpected error.
             OperatorError: Airflow fails before the response has begun, or has failed for 120
                 seconds (``readings.PATIENCE`` and ``try_log.PATIENCE``).
         """
@@ -251,6 +256,18 @@ class TaskLogWriter:
         log = TryLog(self._dag_runs, of, self._redaction, self._output, self._turn)
         return _Watched(fact, number, log, lines if choose is None else choose(lines))
 
+    async def _pump(self, watched: _Watched) -> bool:
+        """Read the new lines of the try, and return whether Airflow has a log of the try. While the
+        lines are kept in memory, the request has a place (:class:`.TailPlace`).
+        """
+        tail = watched.sink if isinstance(watched.sink, Tail) else None
+        if tail is not None and not tail.is_over:
+            await self._place.take()
+        found = await watched.log.pump(watched.sink)
+        if tail is None or not tail.has_lines:
+            self._place.free()
+        return found
+
     async def _write_new_lines(self, watched: _Watched, reading: Reading) -> bool:
         """Write the new lines of the try, and return whether the response is complete.
 
@@ -260,7 +277,7 @@ class TaskLogWriter:
         fact, number = watched.fact, watched.number
         state = try_state(fact, number, run_has_ended=reading.has_ended)
         if state is not TryState.WAITING:
-            await watched.log.pump(watched.sink)
+            await self._pump(watched)
         await self._output.begin()
         if watched.log.is_behind and not self._output.is_full:
             watched.pause = LONGEST

@@ -1,28 +1,34 @@
-"""Sinks for the log of one try of a task. A sink gets the lines of the log, and passes lines on to
-the HTTP client or to another sink.
+"""Sinks for the log of one try of a task. A sink gets the lines of the log as UTF-8, and passes
+lines on to the HTTP client or to another sink.
+
+Sinks get bytes, because the memory of bytes is known: a str with a single emoji takes four bytes
+for each character, and a list takes more than 50 bytes for each short line.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
-from mljob_contract.run_api import LOG_NOTICE, LOG_POSITION, LogPosition
+from mljob_contract.run_api import LOG_POSITION, LogPosition
 
-MAX_TAIL_CHARACTERS = 4 * 1024 * 1024
-"""The maximum number of characters that ``tail`` keeps in memory. The oldest lines are left out."""
+MAX_TAIL_BYTES = 1024 * 1024
+"""The maximum number of bytes that ``tail`` keeps in memory. The oldest lines are left out."""
+MAX_PIECE = 64 * 1024
+"""The maximum number of bytes that are sent to a client at once, unless a single line is longer.
+The connection has its own copy of a piece until the client has received it.
+"""
 
 
 class Sink(Protocol):
     """A function that gets the lines of a log, in one or more calls."""
 
-    async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
+    async def __call__(self, text: bytes, *, first: int, last: bool) -> None:
         """Receive the next lines of the log.
 
         Args:
-            lines: The lines.
-            first: The number of the first line in ``lines``, counted from 0 in the whole log.
+            text: The lines in UTF-8, each with a line feed at its end. Empty for no lines.
+            first: The number of the first line in ``text``, counted from 0 in the whole log.
             last: Whether Airflow has no further lines at the moment.
         """
         ...
@@ -44,16 +50,16 @@ class Lines:
         self._positions = positions
         self._next: int | None = None
 
-    async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
+    async def __call__(self, text: bytes, *, first: int, last: bool) -> None:
         """Write the next lines of the log to the client."""
         del last
-        if not lines:
+        if not text:
             return
-        text = "".join(f"{line}\n" if not line.startswith(LOG_NOTICE) else f" {line}\n" for line in lines)
         if self._positions and first != self._next:
-            text = f"{LOG_POSITION}{self._start._replace(line=first)}\n{text}"
-        self._next = first + len(lines)
-        await self._write(text.encode())
+            await self._write(f"{LOG_POSITION}{self._start._replace(line=first)}\n".encode())
+        self._next = first + text.count(b"\n")
+        for piece in _pieces(text):
+            await self._write(piece)
 
 
 class Tail:
@@ -61,33 +67,45 @@ class Tail:
 
     Args:
         lines: The maximum number of lines from the existing log. If all these lines together have
-            more than ``MAX_TAIL_CHARACTERS`` characters, the first of them are left out.
+            more than ``MAX_TAIL_BYTES`` bytes, the first of them are left out.
         write: The other sink.
     """
 
     def __init__(self, lines: int, write: Sink) -> None:
-        self._lines: deque[str] = deque()
+        self._kept = bytearray()
         self._limit = lines
-        self._size = 0
         self._write = write
-        self._is_over = False
+        self.is_over = False
+        """Whether the existing log has ended. From then on, no lines are kept."""
 
-    async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
+    @property
+    def has_lines(self) -> bool:
+        """Whether lines are kept in memory now."""
+        return bool(self._kept)
+
+    async def __call__(self, text: bytes, *, first: int, last: bool) -> None:
         """Store the lines. Forget the oldest stored lines if a limit is exceeded. When ``last`` is
         True for the first time, pass the stored lines to the other sink. Later calls pass their
         lines on at once.
         """
-        if self._is_over:
-            await self._write(lines, first=first, last=last)
+        if self.is_over:
+            await self._write(text, first=first, last=last)
             return
-        for line in lines:
-            self._lines.append(line)
-            self._size += len(line)
-            while self._lines and (len(self._lines) > self._limit or self._size > MAX_TAIL_CHARACTERS):
-                self._size -= len(self._lines.popleft())
+        self._keep(text)
         if last:
-            kept, self._lines, self._is_over = list(self._lines), deque(), True
-            await self._write(kept, first=first + len(lines) - len(kept), last=True)
+            following = first + text.count(b"\n")
+            kept, self._kept, self.is_over = bytes(self._kept), bytearray(), True
+            await self._write(kept, first=following - kept.count(b"\n"), last=True)
+
+    def _keep(self, text: bytes) -> None:
+        surplus = _surplus(text, self._limit, MAX_TAIL_BYTES)
+        if surplus:
+            text = text[surplus:]
+            # The kept lines must have no gap before the lines that are left.
+            self._kept.clear()
+        # Old lines go before new lines come, so that the bytearray never grows above the limit.
+        del self._kept[: _surplus(self._kept, self._limit - text.count(b"\n"), MAX_TAIL_BYTES - len(text))]
+        self._kept += text
 
 
 class From:
@@ -102,7 +120,36 @@ class From:
         self._line = line
         self._write = write
 
-    async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
+    async def __call__(self, text: bytes, *, first: int, last: bool) -> None:
         """Pass the next lines to the other sink, without the lines before the given line number."""
-        skipped = min(max(self._line - first, 0), len(lines))
-        await self._write(lines[skipped:], first=first + skipped, last=last)
+        skipped = min(max(self._line - first, 0), text.count(b"\n"))
+        await self._write(text[_size_of_lines(text, skipped) :], first=first + skipped, last=last)
+
+
+def _pieces(text: bytes) -> Iterator[bytes]:
+    """Yield the text in pieces of whole lines. A response that is stopped between two pieces then
+    goes on with a notice in a line of its own.
+    """
+    at = 0
+    while at < len(text):
+        end = (text.rfind(b"\n", at, at + MAX_PIECE) + 1) or (text.index(b"\n", at) + 1)
+        yield text[at:end]
+        at = end
+
+
+def _surplus(text: bytes | bytearray, lines: int, size: int) -> int:
+    """Return how many bytes to remove from the beginning of the text, so that at most ``lines``
+    whole lines with together at most ``size`` bytes are left.
+    """
+    surplus = _size_of_lines(text, text.count(b"\n") - lines)
+    if len(text) - surplus > size:
+        surplus = text.index(b"\n", len(text) - size - 1) + 1
+    return surplus
+
+
+def _size_of_lines(text: bytes | bytearray, lines: int) -> int:
+    """Return the number of bytes of the first lines of the text: 0 if ``lines`` is not positive."""
+    size = 0
+    for _ in range(lines):
+        size = text.index(b"\n", size) + 1
+    return size

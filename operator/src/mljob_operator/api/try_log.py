@@ -6,15 +6,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
 from mljob_contract.run_api import LOG_NOTICE
 
 from ..core.conf.redaction import Redaction
 from ..core.run.facts import TaskKey
-from ..core.run.log_lines import EntryLines, plain_lines
+from ..core.run.log_lines import EntryLines, LogEntry, plain_lines
 from ..errors import AirflowError, AirflowUnauthorized, AirflowUnavailable
-from ..ports import DagRuns
+from ..ports import DagRuns, TaskLog
 from .log_sinks import Sink
 from .output import Output
 
@@ -124,18 +125,11 @@ class TryLog:
         lines = EntryLines(self._redaction, skip=self._skip, has_header=self._token is None)
         before = self._total - self._skip
         try:
-            while True:
-                async with self._turn:
-                    found = await answer.read(lines)
-                if found is None:
-                    break
+            while (texts := await self._read(answer, lines)) is not None:
                 # If the answer breaks off, the next answer begins at the same token.
                 self._skip = max(self._skip, lines.count)
                 self._total = before + self._skip
-                self.has_news = self.has_news or any(found)
-                passed = [line for entry in found for line in entry]
-                first, self._lines = self._lines, self._lines + len(passed)
-                await sink(passed, first=first, last=False)
+                await self._pass_on(texts, sink)
                 if self._output.is_full:
                     await self._output.write(
                         notice(
@@ -150,5 +144,33 @@ class TryLog:
         if not self._total:
             for line in lines.unreadable:
                 await self._output.write(notice(f"Airflow says: {line}", self._redaction))
-        await sink([], first=self._lines, last=True)
+        await sink(b"", first=self._lines, last=True)
         return True
+
+    async def _read(self, answer: TaskLog, lines: EntryLines) -> list[bytes] | None:
+        """Return the next entries of the answer, or None at its end."""
+        async with self._turn:
+            found = await answer.read(partial(_text, lines))
+        return list(found) if found is not None else None
+
+    async def _pass_on(self, texts: list[bytes], sink: Sink) -> None:
+        """Pass the lines of some entries to ``sink``, and remove the entries from ``texts``. So a
+        client that receives slowly occupies the memory of these lines once, and a request that
+        waits for its turn occupies none.
+        """
+        text = b"".join(texts)
+        texts.clear()
+        self.has_news = self.has_news or bool(text)
+        first, self._lines = self._lines, self._lines + text.count(b"\n")
+        await sink(text, first=first, last=False)
+
+
+def _text(lines: EntryLines, entry: LogEntry) -> bytes:
+    """Return the lines of an entry in UTF-8, each with a line feed at its end. A line of the task
+    that looks like a notice of mljob-api gets a space before it.
+    """
+    # A list with a second copy of each line would take 15 MiB for an entry with many short lines.
+    text = bytearray()
+    for line in lines(entry):
+        text += (f"{line}\n" if not line.startswith(LOG_NOTICE) else f" {line}\n").encode()
+    return bytes(text)
