@@ -10,7 +10,7 @@ from mljob_operator.core.run.states import RunState
 from .conftest import World
 from .runs import edit, end, newest, runs
 
-MISSPELT = "trian"
+MISSPELT = "training"
 DEADLINE = 60
 
 
