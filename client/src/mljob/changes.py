@@ -1,11 +1,14 @@
-"""The changes that a watch reports, and a store of each object's last state."""
+"""The changes that a watch reports, a store of each object's last state, and the watch's outages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
+
+from .text import plain
 
 Item = TypeVar("Item")
 
@@ -46,6 +49,45 @@ class Change(Generic[Item]):
     kind: ChangeKind
     item: Item | None = None
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A time without a connection to the API server. The last states of the objects may be out of
+    date until the end of the outage. ``str()`` returns a line for people.
+
+    Attributes:
+        since: When the connection was lost, in UTC.
+        cause: Why the connection was lost, or an empty text.
+    """
+
+    since: datetime
+    cause: str
+
+    def __str__(self) -> str:
+        return f"Not live since {self.since:%H:%M:%S} UTC: {plain(self.cause, 1_000)}".rstrip(": ")
+
+
+class Outages:
+    """Finds the outages of a watch in its changes.
+
+    Attributes:
+        current: The outage that has not ended, or None while the connection works.
+    """
+
+    def __init__(self) -> None:
+        self.current: Outage | None = None
+
+    def take(self, change: Change[Any]) -> bool:
+        """Update ``current`` after a change. Return whether an outage begins or ends. A failed
+        attempt to connect again does not begin another outage.
+        """
+        before = self.current
+        if change.kind is ChangeKind.DISCONNECTED:
+            self.current = before or Outage(datetime.now(UTC), change.message)
+        elif change.item is None:
+            self.current = None
+        return self.current is not before
 
 
 @dataclass(frozen=True)

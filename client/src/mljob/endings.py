@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from .changes import Outage
 from .errors import JobCancelled, JobDeleted, JobFailed, JobStalled, JobTimeout
 from .failure_log import LogEnd
 from .resource import MLJob
@@ -100,16 +101,34 @@ def deleted(job: MLJob) -> JobDeleted:
     )
 
 
-def timed_out(job: MLJob, seconds: float) -> JobTimeout:
-    """Return the error for an MLJob that did not end within ``seconds``, the time for which the
-    client waited. The MLJob continues.
+def timed_out(job: MLJob, seconds: float, outage: Outage | None = None) -> JobTimeout:
+    """Return the error for an MLJob whose end the client has not read in time.
+
+    Args:
+        job: The last state of the MLJob that the client has read.
+        seconds: The time for which the client waited.
+        outage: The outage that has not ended, or None if the connection works.
     """
     said = f": {plain(job.message, _MAX_TEXT)}" if job.message else "."
     return JobTimeout(
-        f"MLJob {job.namespace}/{job.name} did not end within {seconds:g} seconds, and goes on. "
-        f"Its phase is {job.phase or 'not known yet'}{said}",
+        f"{time_out_sentence(f'MLJob {job.namespace}/{job.name}', seconds, outage)} "
+        f"Its {'phase' if outage is None else 'last known phase'} is {job.phase or 'not known yet'}{said}",
         job,
     )
+
+
+def time_out_sentence(subject: str, seconds: float, outage: Outage | None) -> str:
+    """Say that an MLJob did not end in time, and goes on. During an outage, the client does not know
+    whether the MLJob goes on: then say since when the connection is lost, and why.
+
+    Args:
+        subject: The MLJob, such as ``It``.
+        seconds: The time for which the client waited.
+        outage: The outage that has not ended, or None if the connection works.
+    """
+    if outage is None:
+        return f"{subject} did not end within {seconds:g} seconds, and goes on."
+    return f"{subject} did not end within {seconds:g} seconds, or its end was not read. {str(outage).rstrip('.')}."
 
 
 def _stall(job: MLJob) -> tuple[str, str]:

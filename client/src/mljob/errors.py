@@ -175,7 +175,10 @@ class JobDeleted(JobCancelled):
 
 
 class JobTimeout(JobError, TimeoutError):
-    """The MLJob did not end while the client waited, and continues."""
+    """The MLJob did not end while the client waited, and continues. If the connection to the API
+    server is lost at the end of the wait, the MLJob may have ended: the message says since when the
+    connection is lost.
+    """
 
 
 _BY_CODE: dict[int, type[ApiError]] = {

@@ -1,5 +1,5 @@
 """Sweeps. A sweep runs one DAG with many combinations of params. Each combination is a point of the
-sweep's grid, and has its own MLJob. The MLJobs of a sweep share a label. All functions are pure.
+sweep's grid, and has its own MLJob. The MLJobs of a sweep share a label. No function sends a request.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .errors import InvalidArgument
-from .manifest import MAX_NAME, slug
+from .manifest import MAX_NAME, conf_of, manifest, slug
 from .text import values_text
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 SWEEP_LABEL: Final = "mljob.dev/sweep"
 """The label that the MLJobs of a sweep share. Its value is the sweep's name."""
@@ -46,6 +49,47 @@ class Point:
         :data:`MAX_POINT_TEXT` characters.
         """
         return values_text(self.params)[:MAX_POINT_TEXT]
+
+
+def manifests_of(
+    dag_id: str,
+    grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]],
+    *,
+    name: str,
+    namespace: str,
+    conf: Mapping[str, Any] | BaseModel | None = None,
+    labels: Mapping[str, str] | None = None,
+    spec: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Return the manifests of a sweep's MLJobs, one for each point of the grid.
+
+    Args:
+        dag_id: The id of the Airflow DAG to run.
+        grid: The grid, as for :func:`points_of`.
+        name: The name of the sweep.
+        namespace: The namespace of the MLJobs.
+        conf: The conf that all points share. If a param of a point has the name of a key in this
+            conf, the point's value is used.
+        labels: Labels in addition to :data:`SWEEP_LABEL`.
+        spec: Other fields of the spec, as for :func:`.manifest`.
+
+    Raises:
+        InvalidArgument: The name, the grid, the conf or a field of the spec is not valid.
+    """
+    points = points_of(checked_sweep_name(name), grid)
+    common = conf_of(conf) if conf is not None else {}
+    return [
+        manifest(
+            name=point.name,
+            namespace=namespace,
+            dag_id=dag_id,
+            conf={**common, **point.params},
+            labels={**(labels or {}), SWEEP_LABEL: name},
+            annotations={POINT: point.text},
+            spec=spec,
+        )
+        for point in points
+    ]
 
 
 def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]) -> list[Point]:

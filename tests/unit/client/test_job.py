@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from time import monotonic
 
 import pytest
 
@@ -18,6 +19,7 @@ from mljob import (
     errors,
 )
 from mljob.aio.transport import AsyncTransport
+from mljob.changes import Outage
 from mljob.kubeconfig import ClusterConfig
 from mljob.resource import RETRY_REQUESTED_AT
 from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, refusal
@@ -290,6 +292,46 @@ def test_wait_ends_at_its_timeout_and_says_that_the_job_goes_on(cluster: MLJobCl
 
     assert isinstance(raised.value, TimeoutError)
     assert raised.value.job.phase == "Running"
+
+
+def test_job_that_had_ended_when_it_was_read_has_not_timed_out(cluster: MLJobCluster, job: Job) -> None:
+    cluster.put("train", status=succeeded())
+    job.refresh()
+
+    assert job.wait(timeout=0) is job
+    assert [state.phase for state in job.stream(timeout=0)] == ["Succeeded"]
+
+
+def test_timeout_during_an_outage_says_since_when_the_connection_is_lost(
+    cluster: MLJobCluster, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.interfere = lambda asked: refusal(503) if asked.query.get("watch") else None
+    # The hour is over when the second watch request is refused.
+    monkeypatch.setattr("mljob.sync.watch.monotonic", lambda: monotonic() + 7200 * (cluster.count("watch") > 1))
+
+    with pytest.raises(JobTimeout, match=r"end was not read\. Not live since .* last known phase is Running") as raised:
+        job.wait(timeout=3600)
+
+    assert "goes on" not in str(raised.value)
+
+
+def test_stream_tells_the_begin_and_the_end_of_an_outage(
+    cluster: MLJobCluster, job: Job, when_watched: WhenWatched
+) -> None:
+    told: list[Outage | None] = []
+
+    def on_outage(outage: Outage | None) -> None:
+        told.append(outage)
+        if outage is None:
+            cluster.put("train", status=succeeded())
+
+    when_watched(cluster.cut)
+
+    assert [state.phase for state in job.stream(timeout=180, on_outage=on_outage)] == ["Running", "Succeeded"]
+    begun, ended = told
+    assert begun is not None
+    assert begun.cause
+    assert ended is None
 
 
 def test_wait_survives_a_lost_connection(cluster: MLJobCluster, job: Job, when_watched: WhenWatched) -> None:

@@ -66,15 +66,15 @@ def _about(
     kubectl does the rest: get, describe, apply, edit, delete.
 
     Exit codes: 0 success, 1 an MLJob failed or lint found a mistake, 2 an MLJob was cancelled or
-    deleted, 3 an MLJob did not end within --timeout, 4 the command could not do its work, 64 wrong
-    options, 130 Ctrl-C.
+    deleted, 3 an MLJob did not end within --timeout, 4 the command could not do its work or has a
+    bug, 64 wrong options, 130 Ctrl-C.
     """
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line, and return its exit code, also after Ctrl-C or after the reader of the
     output has closed the pipe. Wrong options, :class:`.MLJobError` and ``OSError`` lead to a
-    printed message. Other errors are raised.
+    printed message. For other errors, the traceback is printed too, and the exit code is ERROR.
     """
     try:
         app = application(arguments[0] if arguments else None)
@@ -104,7 +104,7 @@ def _print_error(error: Exception) -> int:
     from ..text import clean_line
 
     if not isinstance(error, MLJobError | OSError):
-        raise error
+        return _print_bug(error)
     typer.echo("Error: " + "\n".join(clean_line(line) for line in str(error).splitlines()), err=True)
     if isinstance(error, InvalidArgument):
         return Exit.USAGE
@@ -113,3 +113,18 @@ def _print_error(error: Exception) -> int:
     if isinstance(error, JobTimeout):
         return Exit.TIMED_OUT
     return Exit.FAILED if isinstance(error, JobError) else Exit.ERROR
+
+
+def _print_bug(error: Exception) -> int:
+    """Print the traceback of an error that no command expects. Return ERROR, because Python's own
+    exit code for such an error is 1, which means that an MLJob failed.
+    """
+    import traceback
+
+    from ..text import clean_line, plain
+
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        typer.echo(clean_line(line), err=True)
+    said = f"{type(error).__name__}: {plain(str(error), 200)}".rstrip(": ")
+    typer.echo(f"Error: {said}. This is a bug of {PROGRAM}: report it with the lines above.", err=True)
+    return Exit.ERROR

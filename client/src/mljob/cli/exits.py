@@ -20,9 +20,9 @@ class Exit(IntEnum):
     CANCELLED = 2
     """An MLJob was cancelled or deleted."""
     TIMED_OUT = 3
-    """An MLJob did not end in time, and continues."""
+    """An MLJob did not end in time, and continues. Or the connection was lost, and no end is known."""
     ERROR = 4
-    """The command could not do its work: no connection, a missing right, no such MLJob."""
+    """The command could not do its work: no connection, a missing right, no such MLJob, a bug."""
     USAGE = 64
     """An option or an argument is wrong (``EX_USAGE`` of sysexits.h)."""
     INTERRUPTED = 130

@@ -14,6 +14,7 @@ from .screen import Line, Piece, Screen
 from .session import Session
 
 if TYPE_CHECKING:
+    from ..changes import Change
     from ..resource import MLJob
     from ..sync.job import Job
 
@@ -55,7 +56,8 @@ def waited_for(
     session: Session, jobs: list[Job], timeout: float | None, *, selector: str | None = None, quiet: bool = False
 ) -> int:
     """Wait until each MLJob has ended or can't continue without a change. Print a line for each
-    MLJob. Return the worst of the MLJobs' exit codes (:func:`.exits.worst`).
+    MLJob. If the connection is lost, print a line to standard error. Return the worst of the
+    MLJobs' exit codes (:func:`.exits.worst`).
 
     Args:
         session: The cluster and the namespace.
@@ -65,23 +67,9 @@ def waited_for(
             MLJob that no longer matches the selector counts as cancelled.
         quiet: Whether to print nothing.
     """
-    from ..changes import ChangeKind
-    from ..render.rows import sentence
-    from ..verdict import has_ended
-
     session.follows([job.name for job in jobs], selector)
     deadline = None if timeout is None else monotonic() + timeout
-    screen = Screen()
-    waiting = {job.state.uid: job.state for job in jobs}
-    codes, listed = list[Exit](), set[str]()
-
-    def ended(state: MLJob, code: Exit, said: str) -> None:
-        del waiting[state.uid]
-        codes.append(code)
-        if not quiet:
-            screen.show([_end_line(state, said, screen)])
-            screen.stream.flush()
-
+    wait = _Wait([job.state for job in jobs], quiet=quiet)
     changes = session.client.watch(
         selector if len(jobs) > 1 else None,
         field_selector=f"metadata.name={jobs[0].name}" if len(jobs) == 1 else None,
@@ -89,26 +77,86 @@ def waited_for(
     )
     with closing(changes) as received:
         for change in received:
-            state = change.item
-            if state is not None and state.uid in waiting:
-                listed.add(state.uid)
-                if (code := exit_of(state)) is not Exit.TIMED_OUT:
-                    ended(state, code, sentence(state))
-                elif change.kind is ChangeKind.DELETED:
-                    ended(state, Exit.CANCELLED, _GONE)
-                else:
-                    waiting[state.uid] = state
-            elif change.kind is ChangeKind.SYNCED:
-                for gone in [state for uid, state in waiting.items() if uid not in listed]:
-                    if has_ended(gone):
-                        ended(gone, exit_of(gone), sentence(gone))
-                    else:
-                        ended(gone, Exit.CANCELLED, _GONE)
-            if not waiting:
+            wait.take(change)
+            if wait.is_over:
                 break
-    for state in list(waiting.values()):
-        ended(state, Exit.TIMED_OUT, f"It did not end within {timeout:g} seconds, and goes on. {sentence(state)}")
-    return worst(codes)
+    wait.time_out(timeout or 0.0)
+    return worst(wait.codes)
+
+
+class _Wait:
+    """A wait for MLJobs. Prints a line for each MLJob that ends, and for each outage.
+
+    Attributes:
+        codes: The exit codes of the MLJobs that have ended.
+    """
+
+    def __init__(self, states: list[MLJob], *, quiet: bool) -> None:
+        from ..changes import Outages
+
+        self.codes: list[Exit] = []
+        self._waiting = {state.uid: state for state in states}
+        self._listed: set[str] = set()
+        self._outages = Outages()
+        self._screen = Screen()
+        self._quiet = quiet
+
+    @property
+    def is_over(self) -> bool:
+        return not self._waiting
+
+    def take(self, change: Change[MLJob]) -> None:
+        from ..changes import ChangeKind
+        from .live import tell_outage
+
+        if self._outages.take(change) and not self._quiet:
+            tell_outage(self._outages.current)
+        state = change.item
+        if state is not None and state.uid in self._waiting:
+            self._listed.add(state.uid)
+            self._waiting[state.uid] = state
+            if not self._end_if_ended(state) and change.kind is ChangeKind.DELETED:
+                self._end(state, Exit.CANCELLED, _GONE)
+        elif change.kind is ChangeKind.SYNCED:
+            self._end_missing()
+
+    def time_out(self, seconds: float) -> None:
+        """End the wait after ``seconds``. An MLJob that had ended when it was read has not timed out."""
+        from ..endings import time_out_sentence
+        from ..render.rows import sentence
+
+        outage = self._outages.current
+        for state in list(self._waiting.values()):
+            if not self._end_if_ended(state):
+                known = f"Last known: {sentence(state)}" if outage else sentence(state)
+                self._end(state, Exit.TIMED_OUT, f"{time_out_sentence('It', seconds, outage)} {known}")
+
+    def _end_missing(self) -> None:
+        """End the wait for the MLJobs that no list has."""
+        from ..render.rows import sentence
+        from ..verdict import has_ended
+
+        for state in [state for uid, state in self._waiting.items() if uid not in self._listed]:
+            if has_ended(state):
+                self._end(state, exit_of(state), sentence(state))
+            else:
+                self._end(state, Exit.CANCELLED, _GONE)
+
+    def _end_if_ended(self, state: MLJob) -> bool:
+        """End the wait for an MLJob that has ended or can't continue. Return whether it has."""
+        from ..render.rows import sentence
+
+        code = exit_of(state)
+        if code is not Exit.TIMED_OUT:
+            self._end(state, code, sentence(state))
+        return code is not Exit.TIMED_OUT
+
+    def _end(self, state: MLJob, code: Exit, said: str) -> None:
+        del self._waiting[state.uid]
+        self.codes.append(code)
+        if not self._quiet:
+            self._screen.show([_end_line(state, said, self._screen)])
+            self._screen.stream.flush()
 
 
 def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:

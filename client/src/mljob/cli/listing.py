@@ -56,6 +56,12 @@ def list_jobs(
     Each line has the progress of an MLJob, and its current task or the reason of its phase. If an
     MLJob waits or failed, a message says why.
     """
+    if watch and output is not None:
+        raise typer.BadParameter(
+            f"{output.value!r} prints the MLJobs once, so it can't be used with --watch. Leave out one of the options, "
+            f"or print each change as an object: kubectl get mljobs --watch -o {output.value}",
+            param_hint="--output",
+        )
     wanted = {
         "status.phase": _spelling_of_api(phase, completion.phases, "--phase"),
         "spec.type": _spelling_of_api(type_, completion.types, "--type"),
@@ -63,7 +69,7 @@ def list_jobs(
     }
     fields = ",".join(f"{name}={_escaped(value)}" for name, value in wanted.items() if value)
     chosen: dict[str, Any] = {"all_namespaces": all_namespaces, "field_selector": fields or None}
-    if watch and output is None:
+    if watch:
         _watched(session, selector, chosen)
         return
     jobs = [job.state for job in session.client.list_jobs(selector, **chosen)]

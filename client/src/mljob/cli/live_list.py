@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from time import monotonic
 
-from ..changes import Change, ChangeKind
+from ..changes import Change, ChangeKind, Outages
 from ..render.rows import Row, row_of
 from ..resource import MLJob
 from .live import look_of, now
@@ -33,11 +33,13 @@ class LiveList:
         self._with_namespace = with_namespace
         self._known: dict[tuple[str, str], MLJob] = {}
         self._told: dict[tuple[str, str], tuple[str, ...]] = {}
-        self._lost = ""
+        self._outages = Outages()
+        self._has_new_outage = False
         self._begun = monotonic()
 
     def take(self, change: Change[MLJob]) -> None:
         """Update the list after an MLJob has changed, or the connection was lost or restored."""
+        self._has_new_outage = self._outages.take(change) and self._outages.current is not None
         job = change.item
         if job is not None:
             key = job.namespace, job.name
@@ -45,10 +47,6 @@ class LiveList:
                 self._known.pop(key, None)
             else:
                 self._known[key] = job
-        elif change.kind is ChangeKind.DISCONNECTED:
-            self._lost = f"Not live since {now():%H:%M:%S} UTC: {change.message}".rstrip(": ")
-        else:
-            self._lost = ""
 
     def page(self) -> list[Line]:
         """Return the lines of the list that fit on the screen. A thread may call this method while
@@ -57,7 +55,8 @@ class LiveList:
         known = list(self._known.values())
         rows = self._fitting(known)
         more = f"and {len(known) - len(rows)} more" if len(rows) < len(known) else ""
-        said = [more, self._lost or ("" if known else "There are no such MLJobs yet.")]
+        outage = self._outages.current
+        said = [more, str(outage) if outage else "" if known else "There are no such MLJobs yet."]
         listed = list_lines(rows, self._look, with_namespace=self._with_namespace) if rows else []
         return [*listed, *([Piece(text)] for text in said if text)]
 
@@ -77,14 +76,14 @@ class LiveList:
         return [chosen[index] for index in sorted(chosen)]
 
     def lines_about(self, change: Change[MLJob]) -> Iterable[Line]:
-        """Yield the line to print for a change. Yield nothing if the connection was restored, or if
-        the last line about the same MLJob had the same text, apart from the time. Call :meth:`take`
-        with the change first.
+        """Yield the line to print for a change. Yield nothing if the connection was restored or is
+        still lost, or if the last line about the same MLJob had the same text, apart from the time.
+        Call :meth:`take` with the change first.
         """
         job = change.item
         if job is None:
-            if change.kind is ChangeKind.DISCONNECTED:
-                yield [Piece(self._lost)]
+            if self._has_new_outage:
+                yield [Piece(str(self._outages.current))]
             return
         said, line = change_line(job, self._look, now(), monotonic() - self._begun)
         key = job.namespace, job.name

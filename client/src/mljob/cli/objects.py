@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from ..hidden_characters import HIDDEN
+from ..json_text import shallow
 from ..resource import API_VERSION, MLJob
 from .options import Format
 
@@ -34,14 +35,16 @@ def dumped(objects: list[dict[str, Any]], output: Format, *, as_list: bool) -> s
 
 def text_of(value: Any, output: Format) -> str:
     """Return a value as JSON or YAML. Control characters, invisible characters and bidirectional
-    formatting characters are escaped.
+    formatting characters are escaped. Objects and lists that are nested deeper than
+    :data:`.MAX_LEVELS` levels become null.
     """
-    text = json.dumps(value, indent=4, ensure_ascii=False) + "\n"
+    shown = shallow(value)
+    text = json.dumps(shown, indent=4, ensure_ascii=False) + "\n"
     if output is Format.JSON:
         return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
     import yaml
 
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=not _HIDDEN.search(text), width=1_000))
+    return str(yaml.safe_dump(shown, sort_keys=False, allow_unicode=not _HIDDEN.search(text), width=1_000))
 
 
 def _without_managers(value: dict[str, Any]) -> dict[str, Any]:

@@ -48,19 +48,22 @@ def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
 
 
 def grid_of(texts: Iterable[str], option: str = "--grid") -> dict[str, list[Any]]:
-    """Convert texts such as ``epochs=5,10`` to a grid: a list of values for each param.
+    """Convert texts such as ``epochs=5,10`` to a grid: a list of values for each param. A param is a
+    top-level key of the conf. A dot in the key must come after a backslash.
 
     Raises:
-        typer.BadParameter: A text is not ``KEY=VALUES``, a value can't be parsed, there are more
-            than :data:`MAX_ASSIGNMENTS` texts, or two texts name the same param.
+        typer.BadParameter: A text is not ``KEY=VALUES``, a key is not a top-level key, a value
+            can't be parsed, there are more than :data:`MAX_ASSIGNMENTS` texts, or two texts name
+            the same param.
     """
     grid: dict[str, list[Any]] = {}
     for key, value in _split(texts, option):
-        if key in grid:
+        param = _top_level_key(key, option)
+        if param in grid:
             raise typer.BadParameter(f"{key!r} is there twice; write all its values once", param_hint=option)
         listed = value if value.lstrip().startswith("[") else f"[{value}]"
         found = parsed(listed, key, option)
-        grid[key] = found if isinstance(found, list) else [found]
+        grid[param] = found if isinstance(found, list) else [found]
     return grid
 
 
@@ -131,6 +134,28 @@ def path_of(key: str, option: str) -> list[str]:
     if not _PATH.fullmatch(key):
         raise typer.BadParameter(f"{key[:100]!r} is not a key such as epochs or optimizer.lr", param_hint=option)
     return [re.sub(r"\\([.\\])", r"\1", part) for part in _PART.findall(key)]
+
+
+def _top_level_key(key: str, option: str) -> str:
+    """Return a key without the backslashes before its dots.
+
+    Raises:
+        typer.BadParameter: The key has a dot without a backslash.
+    """
+    first, *below = path_of(key, option)
+    if below:
+        escaped = r"\.".join(_PART.findall(key))
+        values = ["VALUE1", "VALUE2"]
+        for part in reversed(below):
+            values = [f"{{{part}: {value}}}" for value in values]
+        raise typer.BadParameter(
+            f"{key[:100]!r} is not a top-level key of the conf. If the dot is part of the key, write '{escaped[:100]}'. "
+            f"To vary a value inside an object, write the whole objects: {option} '{first}=[{', '.join(values)}]'"[
+                :1000
+            ],
+            param_hint=option,
+        )
+    return first
 
 
 def parsed(text: str, key: str, option: str) -> Any:

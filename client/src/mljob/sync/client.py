@@ -11,9 +11,9 @@ from urllib.parse import quote
 from ..changes import Change
 from ..errors import AlreadyExists, Invalid, KindNotServed, NotFound
 from ..kubeconfig import load
-from ..manifest import REQUEST_ID, conf_of, manifest, random_name
+from ..manifest import REQUEST_ID, manifest, random_name
 from ..resource import MLJob
-from ..sweep import POINT, SWEEP_LABEL, checked_sweep_name, points_of
+from ..sweep import SWEEP_LABEL, manifests_of
 from .job import Job, collection_path
 from .transport import Transport
 from .watch import list_objects, watch_objects
@@ -197,20 +197,9 @@ class Client:
                 MLJob is created. If the API server refuses an MLJob, the MLJobs that were created
                 before are not deleted.
         """
-        points = points_of(checked_sweep_name(name), grid)
-        common = conf_of(conf) if conf is not None else {}
-        manifests = [
-            manifest(
-                name=point.name,
-                namespace=namespace or self.namespace,
-                dag_id=dag_id,
-                conf={**common, **point.params},
-                labels={**(labels or {}), SWEEP_LABEL: name},
-                annotations={POINT: point.text},
-                spec=spec,
-            )
-            for point in points
-        ]
+        manifests = manifests_of(
+            dag_id, grid, name=name, namespace=namespace or self.namespace, conf=conf, labels=labels, spec=spec
+        )
         return [Job(self.transport, self._create(wanted, adopt=True)) for wanted in manifests]
 
     def compare(

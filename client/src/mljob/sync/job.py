@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
 
-from ..changes import ChangeKind
+from ..changes import ChangeKind, Outage, Outages
 from ..endings import LOG_TAIL, cancelled, deleted, failed_task, failure, timed_out
 from ..errors import ApiError, Conflict, Invalid, NotFound, RunApiMissing
 from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
@@ -119,13 +119,21 @@ class Job:
             raise failure(self.state, verdict)
         return self
 
-    def stream(self, timeout: float | None = None) -> Generator[MLJob, None]:  # noqa: ASYNC109 - as in wait
+    def stream(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - as in wait
+        *,
+        on_outage: Callable[[Outage | None], object] | None = None,
+    ) -> Generator[MLJob, None]:
         """Yield the current state and each new state of the MLJob, until the MLJob has ended or
-        can't continue without a change. If the MLJob was deleted, and had ended in ``state``, yield
-        ``state``.
+        can't continue without a change. If the MLJob was deleted, or the time is over, and the MLJob
+        had ended in ``state``, yield ``state``.
 
         Args:
             timeout: The maximum wait, in seconds. Default: no maximum.
+            on_outage: A function that is called when the connection to the API server is lost, with
+                the :class:`.Outage`, and when the connection works again, with None. Default: no
+                function.
 
         Raises:
             JobDeleted: The MLJob was deleted before it ended.
@@ -134,9 +142,11 @@ class Job:
         deadline = None if timeout is None else monotonic() + timeout
         params = {"fieldSelector": f"metadata.name={self.name}"}
         changes = watch_objects(self._transport, collection_path(self.namespace), MLJob, params, deadline)
-        is_there = False
+        outages, is_there = Outages(), False
         with runtime.closing(changes) as received:
             for change in received:
+                if outages.take(change) and on_outage is not None:
+                    on_outage(outages.current)
                 state = change.item
                 if state is not None and state.uid == self.state.uid:
                     self.state, is_there = state, change.kind is not ChangeKind.DELETED
@@ -148,7 +158,9 @@ class Job:
                         raise deleted(self.state)
                     yield self.state  # for example, ttlSecondsAfterFinished is over
                     return
-        raise timed_out(self.state, timeout or 0.0)
+        if verdict_of(self.state) is None:
+            raise timed_out(self.state, timeout or 0.0, outages.current)
+        yield self.state  # it was read before this call, and the time was over before the first list
 
     def show(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - as in wait
         """Show the MLJob in a notebook, until it has ended or can't continue without a change. Then

@@ -123,6 +123,21 @@ def test_errors_from_the_server_are_harmless(plugin: Plugin, cluster: MLJobClust
     assert told.err.replace("\n", "").isprintable()
 
 
+def test_unexpected_error_is_no_failed_mljob(
+    cluster: MLJobCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("odd \x1b[2Jvalue")
+
+    cluster.put("digits", status=running())
+    monkeypatch.setattr("mljob.cli.pages.list_lines", broken)
+    told = plugin("list")
+    assert (told.code, told.out) == (4, "")
+    assert told.err.startswith("Traceback (most recent call last):\n")
+    assert told.err.splitlines()[-1].startswith("Error: ValueError: odd value. This is a bug of kubectl mljob")
+    assert told.err.replace("\n", "").isprintable()
+
+
 def test_reader_that_leaves_ends_the_command_quietly(cluster: MLJobCluster, kubeconfig: Path) -> None:
     for number in range(200):
         cluster.put(f"digits-{number}", status=failed(message="x" * 400))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import pytest
 
+from mljob import Client
+from mljob.changes import Outage
 from mljob.cli import following, live
+from mljob.cli.screen import Line, Screen
 from mljob.cli.session import Session, goes_on
-from tests.fakes.mljob_cluster import Asked, MLJobCluster
+from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, refusal
 from tests.unit.client.cli.conftest import Plugin
 from tests.unit.client.statuses import Status, cancelled, failed, refused, running, stalled, succeeded
 
@@ -96,6 +103,103 @@ def test_timeout_has_its_own_code_and_says_that_the_mljob_goes_on(
     told = plugin(command, "digits", "--timeout=10ms")
     assert told.code == 3
     assert "goes on" in told.out + told.err
+
+
+@COMMANDS
+@pytest.mark.parametrize(("ending", "code"), ENDINGS, ids=lambda value: getattr(value, "__name__", ""))
+def test_mljob_that_had_ended_before_the_wait_has_not_timed_out(
+    command: str, ending: Any, code: int, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    cluster.put("digits", status=ending())
+    told = plugin(command, "digits", "--timeout=0")
+    assert told.code == code
+    assert "did not end" not in told.out + told.err
+
+
+def test_wait_for_several_without_time_tells_those_that_have_ended(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("a", status=failed())
+    cluster.put("b", status=running())
+    told = plugin("wait", "a", "b", "--timeout=0")
+    assert told.code == 1
+    first, second = told.out.splitlines()
+    assert "ValueError: no data" in first
+    assert "It did not end within 0 seconds, and goes on." in second
+
+
+def refuse_watches(cluster: MLJobCluster, times: int) -> None:
+    """Make ``cluster`` refuse the first ``times`` watch requests. Before the cluster answers the next
+    watch request, the MLJob digits succeeds.
+    """
+
+    def interfere(asked: Asked) -> Answer | None:
+        if asked.query.get("watch") != "true":
+            return None
+        if cluster.count("watch") <= times:
+            return refusal(503, message="The API server restarts.")
+        cluster.put("digits", status=succeeded())
+        return None
+
+    cluster.interfere = interfere
+
+
+@COMMANDS
+def test_outage_is_one_line_on_standard_error(command: str, cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=running())
+    refuse_watches(cluster, times=3)
+    told = plugin(command, "digits")
+    assert told.code == 0
+    assert "Not live" not in told.out
+    assert re.fullmatch(r"Not live since \d\d:\d\d:\d\d UTC: The API server restarts\..*\n", told.err)
+
+
+def test_quiet_wait_does_not_tell_outages(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=running())
+    refuse_watches(cluster, times=3)
+    assert plugin("wait", "digits", "--quiet") == (0, "", "")
+
+
+@COMMANDS
+def test_timeout_during_an_outage_does_not_say_that_the_mljob_goes_on(
+    command: str, cluster: MLJobCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.put("digits", status=running())
+    refuse_watches(cluster, times=2)
+    # The hour is over when the second watch request is refused.
+    monkeypatch.setattr("mljob.sync.watch.monotonic", lambda: monotonic() + 7200 * (cluster.count("watch") > 1))
+    told = plugin(command, "digits", "--timeout=1h")
+    said = (told.out + told.err).splitlines()[-1] if command == "watch" else told.out
+    assert told.code == 3
+    assert "goes on" not in told.out + told.err
+    assert re.search(r"or its end was not read\. Not live since \d\d:\d\d:\d\d UTC: The API server restarts\.", said)
+
+
+def test_live_page_says_since_when_the_connection_is_lost(
+    cluster: MLJobCluster, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [{"taskId": f"task-{number}", "state": "failed", "error": {"message": "boom"}} for number in range(60)]
+    cluster.put("digits", status=running(tasks=tasks))
+    refuse_watches(cluster, times=1)
+    pages: list[list[str]] = []
+
+    @contextmanager
+    def drawn(_: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
+        def changed(page: live.JobPage, outage: Outage | None) -> None:
+            set_outage(page, outage)
+            pages.append(["".join(piece.text for piece in line) for line in lines()])
+
+        set_outage = live.JobPage.set_outage
+        monkeypatch.setattr(live.JobPage, "set_outage", changed)
+        yield
+
+    monkeypatch.setattr(live, "drawn", drawn)
+    monkeypatch.setenv("LINES", "24")
+    screen = Screen(io.StringIO())
+    screen.is_terminal = True
+    assert live.follow(client.get("digits"), screen, None).phase == "Succeeded"
+    during, after = pages
+    assert during[-1].startswith("Not live since")
+    assert len(during) <= 23
+    assert not [line for line in after if "Not live" in line]
 
 
 @COMMANDS

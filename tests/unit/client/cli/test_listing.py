@@ -113,6 +113,35 @@ def test_json_is_a_list_as_kubectl_prints_it(cluster: MLJobCluster, plugin: Plug
     assert plugin("list", "-o", "name").out == "mljob.mljob.dev/digits\n"
 
 
+@pytest.mark.parametrize("output", ["json", "yaml", "name"])
+def test_watch_and_output_exclude_each_other(output: str, cluster: MLJobCluster, plugin: Plugin) -> None:
+    told = plugin("list", "--watch", "-o", output)
+    assert (told.code, told.out) == (64, "")
+    assert f"--output: {output!r} prints the MLJobs once, so it can't be used with --watch" in told.err
+    assert f"kubectl get mljobs --watch -o {output}" in told.err
+    assert cluster.asked == []
+
+
+@pytest.mark.parametrize("levels", [190, 400, 600])
+def test_deeply_nested_conf_is_null_below_200_levels(levels: int, cluster: MLJobCluster, plugin: Plugin) -> None:
+    deep: Any = "end"
+    for _ in range(levels):
+        deep = [deep]
+    cluster.put("digits", status=running())
+    cluster.patch("digits", {"spec": {"conf": {"deep": deep}}})
+    # Five levels are around the value: the List, its items, the MLJob, its spec and its conf.
+    kept, end = (levels, "end") if levels < 195 else (195, None)
+
+    told = plugin("list", "-o", "json")
+    value = json.loads(told.out)["items"][0]["spec"]["conf"]["deep"]
+    for _ in range(kept):
+        [value] = value
+    assert value == end
+    told = plugin("list", "-o", "yaml")
+    assert (told.code, told.err) == (0, "")
+    assert f" {'- ' * kept}{end or 'null'}\n" in told.out
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("output", [(), ("-o", "json"), ("-o", "yaml")])
 def test_hostile_texts_are_harmless_on_a_terminal(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,3 +63,20 @@ def test_page_says_when_it_is_not_live(shown: LiveList) -> None:
     assert names(shown)[-1].endswith("UTC: no answer")
     shown.take(Change(ChangeKind.CONNECTED))
     assert names(shown) == ["NAME", "a"]
+
+
+def test_outage_is_one_line_and_begins_when_the_connection_is_lost(
+    shown: LiveList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lines(change: Change[MLJob]) -> list[str]:
+        shown.take(change)
+        return ["".join(piece.text for piece in line) for line in shown.lines_about(change)]
+
+    times = iter([datetime(2026, 1, 1, 12, minute, tzinfo=UTC) for minute in (0, 1)])
+    monkeypatch.setattr("mljob.changes.datetime", SimpleNamespace(now=lambda _: next(times)))
+    first = "Not live since 12:00:00 UTC: no answer"
+    assert lines(Change(ChangeKind.DISCONNECTED, None, "no answer")) == [first]
+    assert lines(Change(ChangeKind.DISCONNECTED, None, "still no answer")) == []
+    assert names(shown)[-1] == first
+    assert lines(Change(ChangeKind.CONNECTED)) == []
+    assert lines(Change(ChangeKind.DISCONNECTED, None, "again")) == ["Not live since 12:01:00 UTC: again"]

@@ -232,6 +232,58 @@ def test_wrong_grid_creates_nothing(
     assert cluster.count("POST") == 0
 
 
+def test_grid_takes_a_key_with_an_escaped_dot(cluster: MLJobCluster, plugin: Plugin) -> None:
+    told = plugin("sweep", "train", "--name=lr", "--grid", r"optimizer\.lr=0.1,0.01")
+    assert told.code == 0
+    assert [job["spec"]["conf"] for job in cluster.all()] == [{"optimizer.lr": 0.1}, {"optimizer.lr": 0.01}]
+    assert told.out.splitlines()[0].endswith("  optimizer.lr=0.1")
+
+
+def test_grid_varies_a_value_inside_an_object_as_its_error_says(cluster: MLJobCluster, plugin: Plugin) -> None:
+    told = plugin("sweep", "train", "--name=lr", "--grid", "optimizer.lr=0.1,0.01")
+    assert told.code == 64
+    assert "--grid: 'optimizer.lr' is not a top-level key of the conf." in told.err
+    assert r"write 'optimizer\.lr'" in told.err
+    assert "--grid 'optimizer=[{lr: VALUE1}, {lr: VALUE2}]'" in told.err
+    assert cluster.asked == []
+    assert plugin("sweep", "train", "--name=lr", "--grid", "optimizer=[{lr: 0.1}, {lr: 0.01}]").code == 0
+    assert [job["spec"]["conf"] for job in cluster.all()] == [{"optimizer": {"lr": 0.1}}, {"optimizer": {"lr": 0.01}}]
+
+
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)], ids=["real", "dry run"])
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--name=L_r",), "'L_r'"),
+        (("--name=lr", "--set", "epochs"), "'epochs' is not KEY=VALUE"),
+        (("--name=lr", "--conf", "/no/such/file"), "/no/such/file: No such file or directory"),
+        (("--name=lr", "--from", "pod/x"), "'pod/x' is not configmap/NAME"),
+        (("--name=lr", "--label", "team"), "'team' is not KEY=VALUE"),
+        (("--name=lr", "--type", "X"), "'X'"),
+        (("--name=lr", "--grid=b=1,1"), "twice"),
+    ],
+)
+def test_wrong_option_of_a_sweep_is_named_also_in_a_dry_run(
+    arguments: tuple[str, ...], why: str, dry_run: tuple[str, ...], cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    told = plugin("sweep", "train", "--grid=lr=0.1,0.01", *arguments, *dry_run)
+    assert (told.code, told.out) == (64, "")
+    assert why in told.err
+    assert cluster.asked == []
+
+
+def test_sweep_that_only_shows_prints_the_objects_that_the_sweep_creates(cluster: MLJobCluster, plugin: Plugin) -> None:
+    arguments = ("sweep", "train", "--name=lr", "--grid=lr=0.1,0.01", "--set=epochs=3", "--label=team=vision")
+    names = plugin(*arguments, "--dry-run", "-o", "name").out
+    shown = json.loads(plugin(*arguments, "--dry-run", "-o", "json").out)["items"]
+    assert cluster.asked == []
+    assert plugin(*arguments, "-o", "name").out == names
+    for planned, created in zip(shown, cluster.all(), strict=True):
+        assert planned["spec"] == created["spec"]
+        assert planned["metadata"]["name"] == created["metadata"]["name"]
+        assert planned["metadata"]["labels"] == created["metadata"]["labels"]
+
+
 def results(cluster: MLJobCluster) -> None:
     for epochs, accuracy in ((5, 0.91), (20, 0.98), (10, 0.95)):
         name = f"digits-{epochs}"
