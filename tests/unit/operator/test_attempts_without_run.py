@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mljob_contract.mljob import Phase
+from mljob_operator.core.mljob.run_count import LONGEST_GAP
 from mljob_operator.core.run.states import RunState
 
 from .conftest import World
@@ -49,7 +50,7 @@ class TestOncePerSpec:
         await (world.request_retry() if deadline else edit(world, suspend=False))
         await pauses(world)
         await end(world, RunState.SUCCESS)
-        assert (world.status.phase, numbers(world)) == (Phase.SUCCEEDED, ["1"])
+        assert (world.status.phase, numbers(world)) == (Phase.SUCCEEDED, ["2"])
         return spec
 
     async def test_mljob_that_is_created_again_takes_over_its_run(self, world: World, *, deadline: bool) -> None:
@@ -57,15 +58,34 @@ class TestOncePerSpec:
         await world.delete()
         await world.apply(**spec)
         await pauses(world)
-        assert (world.status.phase, numbers(world)) == (Phase.SUCCEEDED, ["1"])
+        assert (world.status.phase, numbers(world)) == (Phase.SUCCEEDED, ["2"])
 
     async def test_requested_retry_starts_another_run(self, world: World, *, deadline: bool) -> None:
         await self.begin(world, deadline=deadline)
         await world.request_retry("again")
         await pauses(world)
-        assert (world.status.phase, numbers(world)) == (Phase.QUEUED, ["1", "2"])
+        assert (world.status.phase, numbers(world)) == (Phase.QUEUED, ["2", "3"])
         await end(world, RunState.SUCCESS)
         assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 3)
+
+
+async def test_once_per_spec_finds_its_run_after_the_longest_gap(world: World) -> None:
+    spec = {"runPolicy": "OncePerSpec", "dagId": "late"}
+    await world.apply(**spec)
+    await world.later(3)
+    for _ in range(LONGEST_GAP):
+        await suspend(world)
+        await edit(world, suspend=False)
+        await pauses(world)
+    world.airflow.dags["late"] = ("extract", "fit")
+    await pauses(world)
+    await world.later(60)
+    await end(world, RunState.SUCCESS)
+    assert (world.status.phase, numbers(world)) == (Phase.SUCCEEDED, [str(LONGEST_GAP + 1)])
+    await world.delete()
+    await world.apply(**spec)
+    await pauses(world)
+    assert (world.status.phase, numbers(world)) == (Phase.SUCCEEDED, [str(LONGEST_GAP + 1)])
 
 
 class TestOnce:

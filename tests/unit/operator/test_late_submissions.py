@@ -51,6 +51,21 @@ async def test_late_submission_of_a_suspended_mljob_is_cancelled(world: World, *
     assert (world.status.phase, active(world), len(runs(world))) == (Phase.QUEUED, 1, 2)
 
 
+async def test_late_submission_of_a_suspended_mljob_does_not_refuse_a_change(world: World) -> None:
+    arrives = await on_its_way(world, conf={"epochs": 1})
+    await world.edit(suspend=True)
+    await seconds(world, 60)
+    await arrives()
+    world.jobs.edit(KEY, {"conf": {"epochs": 2}})
+    await world.see_all()
+    assert (world.status.phase, world.condition("SpecApplied")) == (Phase.SUSPENDED, None)
+    world.jobs.edit(KEY, {"suspend": False})
+    await world.see_all()
+    await seconds(world, 3)
+    assert (world.status.phase, newest(world).conf) == (Phase.QUEUED, {"epochs": 2})
+    assert world.condition("SpecApplied") is None
+
+
 async def test_late_submission_of_a_cancelled_mljob_is_cancelled_after_an_airflow_outage(world: World) -> None:
     arrives = await on_its_way(world)
     await world.edit(cancel=True)

@@ -12,7 +12,7 @@ from ...core import orphans
 from ...core.mljob import actions
 from ...core.mljob.afterwards import was_cleared
 from ...core.mljob.identity import dag_run_id, pin
-from ...core.mljob.run_count import RunCount
+from ...core.mljob.run_count import LONGEST_GAP, RunCount
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import TransientState
 from ...core.run.facts import RunFact
@@ -86,8 +86,9 @@ class SharedActions:
         are not in the history any more.
 
         The runs are numbered from 1. Each call continues the count until Airflow answers that the
-        run with the next number does not exist. The count is complete after two such answers about
-        the same number, at least ``ABSENCE_CONFIRMED_AFTER`` (3 seconds) apart.
+        runs with the next ``LONGEST_GAP + 1`` (4) numbers do not exist. The count is complete after
+        two such answers about the same numbers, at least ``ABSENCE_CONFIRMED_AFTER`` (3 seconds)
+        apart.
 
         Raises:
             AirflowUnreadable: The count reaches ``MAX_RUNS_OF_A_SPEC``.
@@ -95,12 +96,15 @@ class SharedActions:
         inputs, now = context.state.inputs, context.state.now
         before = inputs.run_count or RunCount(inputs.first_run)
         runs, newest_state = before.runs, before.newest_state
-        while (run := await self._run_of_spec(context, runs + 1)) is not None:
-            runs, newest_state = runs + 1, run.state
+        number = runs + 1
+        while number <= runs + LONGEST_GAP + 1:
+            if (run := await self._run_of_spec(context, number)) is not None:
+                runs, newest_state = number, run.state
             if runs >= MAX_RUNS_OF_A_SPEC:
                 raise AirflowUnreadable(
                     f"Airflow answers that it has {runs} or more runs of this spec, which can't be. Is it Airflow's api-server?"
                 )
+            number += 1
         since = before.missed_at if runs == before.runs and before.missed_at is not None else now
         complete = now >= since + ABSENCE_CONFIRMED_AFTER
         count = RunCount(before.first, runs, newest_state, since, complete)

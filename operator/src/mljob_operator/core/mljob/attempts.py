@@ -129,29 +129,14 @@ def newest_run(status: MLJobStatus) -> str | None:
     return next((entry.dag_run_id for entry in reversed(status.history or ()) if had_run(entry)), None)
 
 
-def ended_without_run(status: MLJobStatus) -> bool:
-    """Return whether the attempt that the status describes has ended, and Airflow had no run of
-    the attempt.
-    """
-    if status.phase in TERMINAL_PHASES:
-        return status.submit_time is None and status.start_time is None
-    return closed(status) and not had_run((status.history or [])[-1])
-
-
 def runs_of_spec(job: Job, digest: str, *, unused: str | None = None) -> dict[int, Phase]:
     """Return the runs in the status that have a digest in their id: the number of each run, and the
     phase in which its attempt ended or is. With runPolicy OncePerSpec, these are the runs of a
     spec. ``unused`` is a run id that is not in the result, or None.
-
-    With runPolicy OncePerSpec, attempts that ended before Airflow had their run are left out. The
-    next attempt uses the number of such a run, because a count of the runs in Airflow
-    (:mod:`.run_count`) ends at the first missing number. With another runPolicy, the next attempt
-    may have another spec, so it must not use the number of a submission that may arrive late.
     """
-    status, counts_all = job.status, job.spec.run_policy is not RunPolicy.ONCE_PER_SPEC
-    ran = [(entry.dag_run_id, entry.phase) for entry in status.history or () if counts_all or had_run(entry)]
-    if status.dag_run_id is not None and not closed(status) and (counts_all or not ended_without_run(status)):
-        ran.append((status.dag_run_id, status.phase or Phase.PENDING))
+    ran = [(entry.dag_run_id, entry.phase) for entry in job.status.history or ()]
+    if job.status.dag_run_id is not None and not closed(job.status):
+        ran.append((job.status.dag_run_id, job.status.phase or Phase.PENDING))
     return {
         run.number: phase
         for text, phase in ran
@@ -205,7 +190,7 @@ def goes_on(status: MLJobStatus) -> bool:
     attempt.
     """
     before = [entry for entry in status.history or () if entry.attempt != status.attempts]
-    return bool(before) and before[-1].dag_run_id == status.dag_run_id and had_run(before[-1])
+    return bool(before) and before[-1].dag_run_id == status.dag_run_id
 
 
 def run_facts_since(status: MLJobStatus) -> datetime | None:

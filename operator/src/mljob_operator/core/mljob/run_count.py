@@ -19,18 +19,23 @@ from ..run.run_key import RunKey
 from ..run.states import RunState
 
 
+LONGEST_GAP = 3
+"""The longest gap in the numbers of a spec's runs. An attempt that ended before Airflow had its run,
+for example because the DAG was missing, has used a number. Somebody may also have deleted a run.
+"""
+
+
 @frozen
 class RunCount:
-    """How many runs of a spec Airflow has.
+    """The runs of a spec that Airflow has.
 
     Attributes:
         first: The key of the spec's run with the number 1, which Airflow may have or not. The count
             is about the runs that differ from this run in the number only.
-        runs: How many of these runs the operator has found so far. This is also the number of the
-            newest of them.
-        newest_state: The state of the newest of these runs. None if ``runs`` is 0.
-        missed_at: When Airflow first answered that the run with the number ``runs + 1`` does not
-            exist. None if Airflow has not answered this yet.
+        runs: The highest number of the runs that the operator has found so far, or 0.
+        newest_state: The state of the run with this number. None if ``runs`` is 0.
+        missed_at: When Airflow first answered that the ``LONGEST_GAP + 1`` runs with the next
+            higher numbers do not exist. None if Airflow has not answered this yet.
         complete: Whether Airflow has repeated this answer, so that the operator believes it.
     """
 
@@ -41,6 +46,8 @@ class RunCount:
     complete: bool = False
 
     def includes(self, run_id: str) -> bool:
-        """Return whether a run is among the runs that the operator has found."""
+        """Return whether a run is among the runs that the operator has found, or is in a gap
+        between two of them.
+        """
         run = RunId.parse(run_id)
         return run is not None and run.number <= self.runs and str(replace(run, number=1)) == self.first.run_id

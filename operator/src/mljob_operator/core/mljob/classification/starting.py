@@ -152,9 +152,7 @@ def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bo
     if inputs.transient.conf_lost:
         return False
     status = inputs.job.status
-    ran = {entry.dag_run_id for entry in status.history or () if attempts.had_run(entry)}
-    if current.finished and not attempts.ended_without_run(status):
-        ran.add(status.dag_run_id or "")
+    ran = {entry.dag_run_id for entry in status.history or ()} | ({status.dag_run_id} if current.finished else set())
     return attempt.run_id in ran or (inputs.run_count is not None and inputs.run_count.includes(attempt.run_id))
 
 
@@ -216,7 +214,7 @@ def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -
         # clear.
         attempt = _run_of_its_own(inputs, last, change, last.number, _unused(current))
         before = (status.history or [])[-1:]
-        taken_over = [entry.dag_run_id for entry in before if attempts.had_run(entry)] == [attempt.run_id]
+        taken_over = [entry.dag_run_id for entry in before] == [attempt.run_id]
         # The spec is the same as that of an earlier run that succeeded, and the attempt takes over
         # that run. The attempt needs a new number, because with the old number the run would look
         # like a run that was cleared.
@@ -236,7 +234,7 @@ def _unused(current: CurrentAttempt) -> str | None:
 def _is_to_be_cleared(inputs: Inputs, change: SpecChange) -> bool:
     job = inputs.job
     phase, reason = attempts.last_end(job.status) or (None, None)
-    if phase is not Phase.FAILED or reason == "DagRunDeleted" or attempts.ended_without_run(job.status):
+    if phase is not Phase.FAILED or reason == "DagRunDeleted":
         return False
     if reason in _MISSED_DEADLINES and not capabilities(job).repeats_cancelled:
         return False
