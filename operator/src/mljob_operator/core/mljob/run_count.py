@@ -18,7 +18,6 @@ from ..frozen import frozen
 from ..run.run_key import RunKey
 from ..run.states import RunState
 
-
 LONGEST_GAP = 3
 """The longest gap in the numbers of a spec's runs. An attempt that ended before Airflow had its run,
 for example because the DAG was missing, has used a number. Somebody may also have deleted a run.
