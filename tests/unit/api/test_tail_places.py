@@ -9,6 +9,8 @@ from mljob_operator.api import tail_places
 from mljob_operator.api.errors import Refusal
 from mljob_operator.api.log_sinks import MAX_TAIL_BYTES
 from mljob_operator.api.tail_places import MAX_TAILS, TAILS_OF_A_NAMESPACE, TailPlaces
+from tests import libyaml
+from tests.pages import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +71,7 @@ async def test_request_that_waits_gets_the_place_of_one_that_ends(monkeypatch: p
 
 
 def test_tails_take_a_small_part_of_the_memory_limit() -> None:
-    limit_of_the_chart = 384 * 1024 * 1024
+    values = libyaml.load((ROOT / "charts/mljob-operator/values.yaml").read_text())
+    limit_of_the_chart = int(values["api"]["resources"]["limits"]["memory"].removesuffix("Mi")) * 1024 * 1024
     all_tails = MAX_TAILS * MAX_TAIL_BYTES * 1.125
     assert all_tails < limit_of_the_chart / 10

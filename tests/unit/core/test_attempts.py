@@ -314,6 +314,7 @@ def test_an_attempt_that_failed_goes_into_the_history() -> None:
         "reason": "TaskFailed",
         "message": "Task fit failed at try 1: ValueError: no such column",
         "progress": "0/1",
+        "specHash": begun(given(job())).spec_hash,
         "submitTime": "2026-01-01T11:50:10Z",
         "startTime": "2026-01-01T11:50:20Z",
         "completionTime": "2026-01-01T11:59:53Z",

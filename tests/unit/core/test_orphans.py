@@ -25,13 +25,13 @@ OURS = classified(given(job())).run
 SECOND = given(job(), status=under_way(2, run=2, history=(ended(1),)))
 
 
-def with_first_run_started(at: str | None) -> Given:
+def with_first_run(*times: str) -> Given:
     """Return a :class:`Given` with an MLJob in its second attempt. In ``status.history``, the first
-    attempt has the start time ``at``, or no start time if ``at`` is None.
+    attempt has only the given times of its run, such as ``startTime``.
     """
     status = status_of(SECOND)
-    first: dict[str, Any] = status["history"][0] | ({"startTime": at} if at is not None else {})
-    return stored(SECOND, status | {"history": [first]})
+    first: dict[str, Any] = {name: value for name, value in status["history"][0].items() if name != "submitTime"}
+    return stored(SECOND, status | {"history": [first | dict.fromkeys(times, "2026-01-01T11:00:00Z")]})
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,9 @@ def with_first_run_started(at: str | None) -> Given:
             given(job(), status=under_way()), OURS._replace(run_id="manual__1"), False, id="somebody else's run"
         ),
         pytest.param(given(job(), status=retrying()), OURS, True, id="the run of an attempt that is to be retried"),
-        pytest.param(with_first_run_started("2026-01-01T11:00:00Z"), OURS, True, id="the run of an earlier attempt"),
-        pytest.param(with_first_run_started(None), OURS, False, id="a late run of an earlier attempt"),
+        pytest.param(with_first_run("submitTime"), OURS, True, id="the run of an earlier attempt"),
+        pytest.param(with_first_run("startTime"), OURS, True, id="a run in the history of an earlier version"),
+        pytest.param(with_first_run(), OURS, False, id="a late run of an earlier attempt"),
         pytest.param(given(job()), OURS, True, id="the run that its first attempt will have"),
         pytest.param(
             given(job()),
@@ -63,7 +64,7 @@ def with_first_run_started(at: str | None) -> Given:
         pytest.param(given(job()), OURS._replace(run_id="manual__1"), False, id="no MLJob's run"),
     ],
 )
-def test_an_mljob_follows_its_run_and_started_runs_of_earlier_attempts(
+def test_an_mljob_follows_its_run_and_the_runs_of_earlier_attempts(
     situation: Given, run: RunKey, expected: bool
 ) -> None:
     assert follows(classified(situation).job, run) is expected

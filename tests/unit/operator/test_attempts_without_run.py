@@ -9,7 +9,7 @@ from mljob_operator.core.mljob.run_count import LONGEST_GAP
 from mljob_operator.core.run.states import RunState
 
 from .conftest import World
-from .runs import edit, end, newest, runs
+from .runs import begin, edit, end, newest, runs
 
 MISSPELT = "training"
 DEADLINE = 60
@@ -133,3 +133,17 @@ class TestOnce:
         await pauses(world)
         assert (world.status.phase, newest(world).conf) == (Phase.QUEUED, {"epochs": 1})
         assert world.condition("SpecApplied") == "False"
+
+    async def test_correction_is_not_refused_because_an_earlier_spec_had_a_run(self, world: World) -> None:
+        await world.apply(runPolicy="OnChange", conf={"epochs": 1}, cancellation={"strategy": "Api"})
+        await begin(world)
+        tasks = world.airflow.dags.pop("train")
+        await edit(world, conf={"epochs": 2})
+        await pauses(world)
+        assert (world.status.attempts, world.status.reason) == (2, "DagNotFound")
+        await suspend(world)
+        world.airflow.dags["train"] = tasks
+        await edit(world, runPolicy="Once", conf={"epochs": 3}, suspend=False)
+        await pauses(world)
+        assert (world.status.phase, newest(world).conf) == (Phase.QUEUED, {"epochs": 3})
+        assert world.condition("SpecApplied") is None

@@ -104,7 +104,7 @@ class AsyncJob:
             JobCancelled: The MLJob was cancelled.
             JobDeleted: The MLJob was deleted before it ended. Or the MLJob was cancelled, and is
                 being deleted.
-            JobTimeout: The MLJob did not end in time, and continues.
+            JobTimeout: The client has not read an end of the MLJob in time.
         """
         async with runtime.aclosing(self.stream(timeout)) as states:
             async for _ in states:
@@ -136,7 +136,7 @@ class AsyncJob:
 
         Raises:
             JobDeleted: The MLJob was deleted before it ended.
-            JobTimeout: The MLJob did not end in time, and continues.
+            JobTimeout: The client has not read an end of the MLJob in time.
         """
         deadline = None if timeout is None else monotonic() + timeout
         params = {"fieldSelector": f"metadata.name={self.name}"}
@@ -170,7 +170,7 @@ class AsyncJob:
 
         Raises:
             JobDeleted: The MLJob was deleted before it ended.
-            JobTimeout: The MLJob did not end in time, and continues.
+            JobTimeout: The client has not read an end of the MLJob in time.
         """
         from ..notebook import Display
 

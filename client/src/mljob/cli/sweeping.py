@@ -60,7 +60,9 @@ def sweep(
 
     limit, points = seconds(timeout), grid_of(grid)
     if dry_run:
-        _print_points(_planned(session, request, dag_id, name, points), points, output, prefix="")
+        # The names of the points don't need the namespace, and so no kubeconfig.
+        namespace = session.namespace or ("" if output is None else session.client.namespace)
+        _print_points(_planned(namespace, request, dag_id, name, points), points, output, prefix="")
         return None
     jobs = session.client.sweep(
         dag_id, points, name=name, conf=request.given_conf(), labels=request.labels(), **request.spec()
@@ -80,7 +82,7 @@ def sweep(
     return None
 
 
-def _planned(session: Session, request: Request, dag_id: str, name: str, grid: dict[str, list[Any]]) -> list[MLJob]:
+def _planned(namespace: str, request: Request, dag_id: str, name: str, grid: dict[str, list[Any]]) -> list[MLJob]:
     """Return the MLJobs that a sweep would create, without a request."""
     from ..resource import MLJob
     from ..sweep import manifests_of
@@ -89,7 +91,7 @@ def _planned(session: Session, request: Request, dag_id: str, name: str, grid: d
         dag_id,
         grid,
         name=name,
-        namespace=session.client.namespace,
+        namespace=namespace,
         conf=request.given_conf(),
         labels=request.labels(),
         spec=request.spec(),

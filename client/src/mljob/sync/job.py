@@ -105,7 +105,7 @@ class Job:
             JobCancelled: The MLJob was cancelled.
             JobDeleted: The MLJob was deleted before it ended. Or the MLJob was cancelled, and is
                 being deleted.
-            JobTimeout: The MLJob did not end in time, and continues.
+            JobTimeout: The client has not read an end of the MLJob in time.
         """
         with runtime.closing(self.stream(timeout)) as states:
             for _ in states:
@@ -137,7 +137,7 @@ class Job:
 
         Raises:
             JobDeleted: The MLJob was deleted before it ended.
-            JobTimeout: The MLJob did not end in time, and continues.
+            JobTimeout: The client has not read an end of the MLJob in time.
         """
         deadline = None if timeout is None else monotonic() + timeout
         params = {"fieldSelector": f"metadata.name={self.name}"}
@@ -171,7 +171,7 @@ class Job:
 
         Raises:
             JobDeleted: The MLJob was deleted before it ended.
-            JobTimeout: The MLJob did not end in time, and continues.
+            JobTimeout: The client has not read an end of the MLJob in time.
         """
         from ..notebook import Display
 

@@ -173,8 +173,11 @@ class AttemptStatus(ResourceModel):
     """The number of task instances that succeeded and of all task instances, such as 3/5. Skipped
     task instances count as succeeded, unless the run failed.
     """
+    spec_hash: str | None = None
+    """A hash of the spec that the attempt ran, as in status.specHash."""
     submit_time: Time | None = None
-    """When Airflow queued the run. Absent if the attempt ended before Airflow had the run."""
+    """When Airflow queued the run. Absent if the attempt ended before Airflow queued the run for
+    it."""
     start_time: Time | None = None
     """When Airflow started the run."""
     completion_time: Time

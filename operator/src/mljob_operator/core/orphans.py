@@ -52,8 +52,8 @@ def follows(job: Job, run: RunKey) -> bool:
 
     - If the MLJob has no attempt yet: each run whose id contains the hash of the text that
       :func:`.pin` returns.
-    - Otherwise: the run of the newest attempt, and each run in ``status.history`` that has a start
-      time. Somebody may have cleared such an earlier run in Airflow.
+    - Otherwise: the run of the newest attempt, and the run of each attempt in ``status.history``
+      that had a run. Somebody may have cleared such an earlier run in Airflow.
 
     The name of the AirflowInstance is not compared, because two AirflowInstances may have the same
     Airflow.
@@ -64,9 +64,9 @@ def follows(job: Job, run: RunKey) -> bool:
         return parsed is not None and parsed.digest == dag_run_id(parsed.prefix, *job.key, pin(job)).digest
     if (run.dag_id, run.run_id) == (attempt.dag_id, attempt.run_id):
         return True
-    # An entry without a start time means that the run had not started when the attempt ended. If
-    # there is a run now, it was submitted late, and the MLJob doesn't follow it.
-    return any(entry.dag_run_id == run.run_id and entry.start_time is not None for entry in job.status.history or ())
+    # If Airflow had no run when the attempt ended, a run that is there now was submitted late, and
+    # the MLJob doesn't follow it.
+    return any(entry.dag_run_id == run.run_id and attempts.had_run(entry) for entry in job.status.history or ())
 
 
 def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:

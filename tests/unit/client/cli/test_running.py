@@ -213,6 +213,14 @@ def test_sweep_that_only_shows_creates_nothing(cluster: MLJobCluster, plugin: Pl
     assert cluster.asked == []
 
 
+def test_names_of_a_sweep_are_shown_without_a_kubeconfig(
+    plugin: Plugin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    told = plugin("sweep", "train", "--name=lr", "--grid=lr=0.1,0.01", "--dry-run")
+    assert (told.code, len(told.out.splitlines())) == (0, 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [

@@ -102,7 +102,7 @@ class SharedActions:
                 runs, newest_state = number, run.state
             if runs >= MAX_RUNS_OF_A_SPEC:
                 raise AirflowUnreadable(
-                    f"Airflow answers that it has {runs} or more runs of this spec, which can't be. Is it Airflow's api-server?"
+                    f"Airflow answers that it has run {runs} of this spec, and no MLJob has so many runs. Is it Airflow's api-server?"
                 )
             number += 1
         since = before.missed_at if runs == before.runs and before.missed_at is not None else now

@@ -63,8 +63,9 @@ class Submit:
 
     Attributes:
         conf_of: The run id of an earlier attempt. The new run or backfill gets the conf of the
-            earlier attempt. A new backfill also gets the range of the earlier attempt's backfill.
-            If ``conf_of`` is None, the spec determines the conf and the range.
+            earlier attempt. A new run also gets the logical date of the earlier run, and a new
+            backfill the range of the earlier attempt's backfill. If ``conf_of`` is None, the spec
+            determines all of these.
     """
 
     conf_of: str | None = None

@@ -122,11 +122,15 @@ def had_run(attempt: AttemptStatus) -> bool:
     return attempt.submit_time is not None or attempt.start_time is not None
 
 
-def newest_run(status: MLJobStatus) -> str | None:
-    """Return the id of the newest run in the history, or None if no attempt in the history had a
-    run.
+def newest_run(status: MLJobStatus, spec_hash: str) -> str | None:
+    """Return the id of the newest run in the history that ran the spec with this hash, or None if
+    the history has no such run. An entry without a hash counts as one with this hash, because
+    earlier versions of the operator did not store the hash.
     """
-    return next((entry.dag_run_id for entry in reversed(status.history or ()) if had_run(entry)), None)
+    for entry in reversed(status.history or ()):
+        if had_run(entry) and entry.spec_hash in (None, spec_hash):
+            return entry.dag_run_id
+    return None
 
 
 def runs_of_spec(job: Job, digest: str, *, unused: str | None = None) -> dict[int, Phase]:
@@ -252,6 +256,7 @@ def close(
         reason=reason,
         message=cut(message, MAX_MESSAGE, MAX_MESSAGE_BYTES),
         progress=status.progress,
+        spec_hash=status.spec_hash,
         submit_time=status.submit_time,
         start_time=status.start_time,
         completion_time=at.replace(microsecond=0),

@@ -401,13 +401,15 @@ def _submit(s: State) -> Action:
         # The limits on active runs must count this run if it exists, even if it can't be submitted
         # again.
         return LookUpRun()
-    return Submit(conf_of=newest_run(s.job.status) if s.change is SpecChange.REFUSED else None)
+    attempt = s.current.attempt
+    is_refused = attempt is not None and s.change is SpecChange.REFUSED
+    return Submit(conf_of=newest_run(s.job.status, attempt.spec_hash) if is_refused else None)
 
 
 def _count_runs(s: State) -> Action:
     """Decide to count the runs of the spec in Airflow. If Airflow wrongly answers 404 for one of the
     runs, the count is too low. So the operator repeats the count after ``ABSENCE_CONFIRMED_AFTER``,
-    until two successive counts are equal.
+    until two successive answers name the same newest run.
     """
     count = s.inputs.run_count
     again_at = count.missed_at + ABSENCE_CONFIRMED_AFTER if count is not None and count.missed_at is not None else s.now

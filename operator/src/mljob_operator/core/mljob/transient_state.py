@@ -75,8 +75,8 @@ class TransientState:
         last_error: The last request that failed. None if no request has failed, if a request has
             succeeded since, or if the cause of the error may be gone.
         kept_by: The text of the last error that prevented the start of the run, or None.
-        run_count: With runPolicy OncePerSpec, how many runs of the next attempt's spec Airflow has.
-            None until the operator has begun to count.
+        run_count: With runPolicy OncePerSpec, the runs of the next attempt's spec that Airflow has.
+            None until the operator has begun to look for them.
         unknown_until: Until when a submission without an answer may still take effect. The
             submission may come from an earlier process. None if there is no such submission.
         left_until: Until when this process waits, because another process has begun the attempt and

@@ -68,8 +68,8 @@ class Inputs:
 
     @property
     def run_count(self) -> RunCount | None:
-        """How many runs of the MLJob's current spec the Airflow for the next run has (runPolicy
-        OncePerSpec). None until the operator has begun to count these runs.
+        """The runs of the MLJob's current spec that the Airflow for the next run has (runPolicy
+        OncePerSpec). None until the operator has begun to look for these runs.
         """
         count = self.transient.run_count
         return count if count is not None and count.first == self.first_run else None

@@ -19,8 +19,9 @@ class SpecChange(StrEnum):
             as unchanged.
         RENEWED: The spec has changed, and a new attempt is to run the changed spec.
         REFUSED: The spec has changed, but no attempt is to run the changed spec, because runPolicy
-            is Once and Airflow had a run of the newest attempt or of an attempt in the history. A
-            run that appeared after the end of its attempt does not count.
+            is Once and Airflow had a run of the newest attempt, or of an attempt in the history
+            that ran the same spec as the newest attempt. A run that appeared after the end of its
+            attempt does not count.
     """
 
     NONE = "None"
@@ -35,5 +36,7 @@ def spec_change(inputs: Inputs, current: CurrentAttempt) -> SpecChange:
     job, attempt = inputs.job, current.attempt
     if attempt is None or job.parsed.problem is not None or attempt.spec_hash in ("", job.parsed.hash):
         return SpecChange.NONE
-    begun = (current.submitted and not current.given_up) or newest_run(job.status) is not None
-    return SpecChange.REFUSED if begun and job.spec.run_policy is RunPolicy.ONCE else SpecChange.RENEWED
+    if job.spec.run_policy is not RunPolicy.ONCE:
+        return SpecChange.RENEWED
+    had_run = (current.submitted and not current.given_up) or newest_run(job.status, attempt.spec_hash) is not None
+    return SpecChange.REFUSED if had_run else SpecChange.RENEWED
