@@ -401,9 +401,9 @@ def _submit(s: State) -> Action:
         # The limits on active runs must count this run if it exists, even if it can't be submitted
         # again.
         return LookUpRun()
-    attempt = s.current.attempt
-    is_refused = attempt is not None and s.change is SpecChange.REFUSED
-    return Submit(conf_of=newest_run(s.job.status, attempt.spec_hash) if is_refused else None)
+    if s.change is SpecChange.REFUSED and s.current.attempt is not None:
+        return Submit(conf_of=newest_run(s.job.status, s.current.attempt.spec_hash))
+    return Submit()
 
 
 def _count_runs(s: State) -> Action:
