@@ -10,7 +10,8 @@ that a successful MLJob needs:
 7. Create an Event about the success.
 8. Remove the finalizer.
 
-Meanwhile, a watch receives all changes of the MLJobs, as an operator's watch does.
+Meanwhile, a watch receives all changes of the MLJobs, as an operator's watch does. The chart's
+admission policy, which saves the second of these writes, is suspended.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ def measure(bench: BenchStack, jobs: int, first: int = 0) -> Result:
         first: The number in the name of the first MLJob. The names of the MLJobs are numbered.
     """
     bench.cluster.make_namespace(NAMESPACE)
-    with step("floor", f"the bare writes of {jobs} MLJobs"):
+    with (
+        bench.cluster.without_admission_policy(NAMESPACE),
+        step("floor", f"the bare writes of {jobs} MLJobs"),
+    ):
         before, began = bench.cpu_seconds("kube-apiserver"), time.monotonic()
         asyncio.run(_write(bench, range(first, first + jobs)))
         seconds = time.monotonic() - began

@@ -7,20 +7,26 @@ from __future__ import annotations
 import base64
 import json
 import ssl
+import time
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import urllib3
 
+from devstack.operator_process import RELEASE
 from mljob_contract.mljob import KIND, PLURAL
 from mljob_contract.resource import API_VERSION, GROUP, VERSION
 
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
+POLICY_WITHIN = 60.0
+"""The seconds within which the API server must take notice of a changed policy."""
 _EVERYWHERE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+_POLICY_BINDINGS = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings"
 
 
 class ServerError(RuntimeError):
@@ -79,6 +85,34 @@ class Cluster:
             "spec": {"dagId": dag_id, "type": "Training"},
         }
         self._request("POST", path_of(namespace), body, accept=(201, 409))
+
+    @contextmanager
+    def without_admission_policy(self, namespace: str) -> Iterator[None]:
+        """Suspend the chart's MutatingAdmissionPolicy during the ``with`` block: the API server
+        does not add the operator's finalizer to new MLJobs.
+
+        Args:
+            namespace: An existing namespace. The method creates MLJobs there with ``dryRun=All``, to
+                wait until the API server has taken notice of the change.
+        """
+        binding = self._request("GET", f"{_POLICY_BINDINGS}/{RELEASE}")
+        self._request("DELETE", f"{_POLICY_BINDINGS}/{RELEASE}")
+        self._wait_for_finalizer(namespace, added=False)
+        try:
+            yield
+        finally:
+            metadata = {"name": RELEASE, "labels": binding["metadata"]["labels"]}
+            self._request("POST", _POLICY_BINDINGS, {**binding, "metadata": metadata}, accept=(201,))
+            self._wait_for_finalizer(namespace, added=True)
+
+    def _wait_for_finalizer(self, namespace: str, *, added: bool) -> None:
+        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "dry-run"}, "spec": {"dagId": "none"}}
+        path = f"{path_of(namespace)}?dryRun=All"
+        deadline = time.monotonic() + POLICY_WITHIN
+        while ("finalizers" in self._request("POST", path, body, accept=(201,))["metadata"]) is not added:
+            if time.monotonic() > deadline:
+                raise ServerError(f"the API server has not taken notice of {_POLICY_BINDINGS}/{RELEASE}")
+            time.sleep(0.1)
 
     def list(self, namespace: str) -> list[dict[str, Any]]:
         """Return all MLJobs of a namespace."""

@@ -231,6 +231,7 @@ class Cluster(Protocol):
 class MemoryCluster:
     def __init__(self) -> None:
         self.store = FakeJobs()
+        self.store.admission_policy = True
         self.changes = FakeSourceChanges(self.store)
 
     async def create(self, name: str, spec: dict[str, Any]) -> Job:

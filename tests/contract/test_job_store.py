@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ from mljob_operator.ports import ConfObject
 
 from .conftest import Cluster
 
-SPEC = {"dagId": "train", "conf": {"epochs": 3}}
+SPEC = {"dagId": "train", "conf": {"epochs": 3}, "suspend": True}
+"""A spec with which a new MLJob has no finalizer."""
 
 
 async def test_mljob_is_read_as_it_was_written(cluster: Cluster, name: str) -> None:
@@ -24,6 +26,22 @@ async def test_mljob_is_read_as_it_was_written(cluster: Cluster, name: str) -> N
         False,
     )
     assert job.key in {other.key async for other in cluster.store.list()}
+
+
+@pytest.mark.parametrize(
+    ("spec", "has_finalizer"),
+    [
+        pytest.param({}, True, id="an MLJob that starts at once"),
+        pytest.param({"suspend": False}, True, id="suspend is false"),
+        pytest.param({"suspend": True}, False, id="a suspended MLJob"),
+        pytest.param({"confFrom": [{"outputsRef": {"name": "data"}}]}, False, id="an MLJob that may wait"),
+    ],
+)
+async def test_admission_policy_adds_the_finalizer(
+    cluster: Cluster, name: str, spec: dict[str, Any], *, has_finalizer: bool
+) -> None:
+    job = await cluster.create(name, {"dagId": "train", **spec})
+    assert job.has_finalizer is has_finalizer
 
 
 async def test_new_mljob_has_the_default_status(cluster: Cluster, name: str) -> None:

@@ -29,6 +29,8 @@ class FakeJobs(StoredObjects[Key]):
         refuse: Returns whether the API server refuses a status as invalid.
         pruned: The fields of a status that are not stored, as if the CRD did not have them.
         refuse_events: Whether the creation of Events fails.
+        admission_policy: Whether the API server has the chart's policy, which adds the operator's
+            finalizer to most new MLJobs.
         data: The data of ConfigMaps and Secrets, by kind and name. The objects exist in every
             namespace.
         watchers: The queues for each ConfigMap or Secret, by its kind and name. Each of these
@@ -46,12 +48,15 @@ class FakeJobs(StoredObjects[Key]):
         self.refuse: Callable[[Mapping[str, Any]], bool] | None = None
         self.pruned: tuple[str, ...] = ()
         self.refuse_events = False
+        self.admission_policy = False
 
     def create(
         self, name: str, spec: Mapping[str, Any], namespace: str = "team-a", at: str = "2026-01-01T00:00:00Z"
     ) -> Job:
         body = self._create((namespace, name), KIND, spec, at, namespace=namespace, name=name)
         body["status"] = dict(UNOBSERVED)
+        if self.admission_policy and not spec.get("suspend") and "confFrom" not in spec:
+            body["metadata"]["finalizers"] = [FINALIZER]
         return self._read((namespace, name))
 
     def restore(self, manifest: Mapping[str, Any], at: str = "2026-01-02T00:00:00Z") -> Job:

@@ -125,8 +125,9 @@ class Machine(RuleBasedStateMachine):
 
     # The user
 
-    @initialize(key=keys, spec=specs, then=moments)
-    def begins(self, key: Key, spec: dict[str, Any], then: float) -> None:
+    @initialize(key=keys, spec=specs, then=moments, policy=st.booleans())
+    def begins(self, key: Key, spec: dict[str, Any], then: float, *, policy: bool) -> None:
+        self.world.cluster.admission_policy = policy
         self.create(key, spec, then)
 
     @precondition(lambda self: len(self.world.cluster.objects) < len(NAMES))

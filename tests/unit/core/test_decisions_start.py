@@ -215,7 +215,6 @@ PROD: dict[str, Any] = {"airflow_ref": {"name": "prod"}}
     ("spec", "there"),
     [
         pytest.param({}, catalog(not_ready={"": "No answer."}), id="Airflow is not ready"),
-        pytest.param({}, catalog(full=[""]), id="Airflow has as many runs as it may"),
         pytest.param({}, catalog(settings_access=[{"dags": ["other"]}]), id="no access rule"),
         pytest.param({}, catalog(default=NO_DEFAULT), id="no default Airflow"),
         pytest.param(PROD, catalog(), id="no such AirflowInstance"),
@@ -226,7 +225,13 @@ PROD: dict[str, Any] = {"airflow_ref": {"name": "prod"}}
 )
 def test_a_blocker_prevents_the_start_of_a_run(spec: dict[str, Any], there: Any) -> None:
     assert decided(job(held=False, **spec), catalog=there) == Wait()
-    assert decided(job(**spec), catalog=there) == Wait()
+    # The API server has added the finalizer at the creation.
+    assert decided(job(**spec), catalog=there) == Release()
+
+
+def test_an_mljob_that_waits_for_a_limit_keeps_the_finalizer_of_its_creation() -> None:
+    assert decided(job(held=False), catalog=catalog(full=[""])) == Wait()
+    assert decided(job(), catalog=catalog(full=[""])) == Wait()
 
 
 def test_a_blocker_prevents_the_submission_of_an_announced_run() -> None:

@@ -13,6 +13,7 @@ from .situations import (
     Given,
     LookUpRun,
     ReadUpstreams,
+    Release,
     Submit,
     Wait,
     ago,
@@ -48,7 +49,7 @@ first attempt.
     [
         pytest.param(given(job(**TAKES), status=new()), ReadUpstreams(("data",)), id="reads the other MLJob first"),
         pytest.param(
-            given(job(**TAKES), status=new(), upstreams={"data": None}),
+            given(job(held=False, **TAKES), status=new(), upstreams={"data": None}),
             Wait(ago(1 - 300)),
             id="waits, and reads it again after a while",
         ),
@@ -63,9 +64,14 @@ first attempt.
             id="starts after its success",
         ),
         pytest.param(
-            given(job(**TAKES), status=new(), upstreams={}, catalog=catalog(not_ready={"": "It is down."})),
+            given(job(held=False, **TAKES), status=new(), upstreams={}, catalog=catalog(not_ready={"": "It is down."})),
             Wait(),
             id="reads nothing for an Airflow that is not ready",
+        ),
+        pytest.param(
+            given(job(**TAKES), status=new(), upstreams={"data": None}),
+            Release(),
+            id="waits without the finalizer",
         ),
         pytest.param(
             given(job(**TAKES), status=submitting(upstreams=[upstream_run()]), upstreams=READY),

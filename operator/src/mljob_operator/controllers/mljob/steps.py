@@ -310,7 +310,7 @@ class Steps:
 
 
 def _is_new(job: Job) -> bool:
-    return job.status.phase is None and not job.has_finalizer and not job.deleting
+    return job.status.phase is None and not job.deleting
 
 
 def _needs_no_step(worker: WorkerState, state: State) -> bool:

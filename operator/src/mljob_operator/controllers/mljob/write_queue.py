@@ -39,9 +39,9 @@ class Priority(IntEnum):
         END: Stores how an MLJob, or an attempt, has ended.
         SUBMISSION: Stores the status before an action that depends on it, such as the submission of
             a run.
-        FIRST: Adds the finalizer to a new MLJob, as the operator's first write for this MLJob.
-            ``SUBMISSION`` comes before ``FIRST``, so that a new MLJob does not delay the submission
-            of earlier MLJobs.
+        FIRST: The operator's first write for a new MLJob: adds the finalizer, or if the API server
+            has added the finalizer, stores the first status. ``SUBMISSION`` comes before ``FIRST``,
+            so that a new MLJob does not delay the submission of earlier MLJobs.
         START: Stores any other new phase of an MLJob, such as Running.
         RELEASE: Removes the finalizer of a finished MLJob, or deletes the MLJob after its time to
             live.
