@@ -256,6 +256,27 @@ def test_failing_tasks_that_go_on_after_the_end_of_the_run_takes_no_extra_time()
     assert 35 <= summary.seconds < 37, "20 s before the run was set to failed, and 15 s after it"
 
 
+@pytest.mark.parametrize("ends", [False, True], ids=["still-goes-on", "ends"])
+def test_the_retry_of_an_unfinished_cancellation_fails_the_tasks_that_go_on(ends: bool) -> None:
+    runs = FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}, forgotten=("fit",), restarts=True)
+    assert cancel(runs).outcome is CancellationOutcome.NOT_OVER
+    assert (runs.run, runs.states["fit", -1]) == ("failed", "queued")
+    runs.restarts = not ends
+    summary = cancel(runs)
+    if ends:
+        assert (summary.outcome, summary.failed_task_instances) == (CancellationOutcome.CANCELLED, 1)
+        assert runs.states["fit", -1] == "failed"
+    else:
+        assert summary.outcome is CancellationOutcome.NOT_OVER
+        assert summary.errors == ["15 s after the run was set failed, the run is failed, and fit is queued"]
+
+
+def test_a_task_that_was_removed_from_the_dag_does_not_reopen_an_ended_run() -> None:
+    runs = FakeRuns(run="failed", dag=[Task("fit")], states={("fit", -1): "failed", ("gone", -1): None})
+    assert cancel(runs).outcome is CancellationOutcome.ALREADY_OVER
+    assert runs.order == []
+
+
 TEARDOWN = "all_done_setup_success"
 
 

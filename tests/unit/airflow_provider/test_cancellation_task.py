@@ -10,6 +10,7 @@ import pytest
 
 from mljob_airflow import settings
 from mljob_airflow.cancellation import task as cancellation_task
+from mljob_airflow.cancellation.plan import Task, TaskInstance
 from mljob_airflow.cancellation.runs import CancellationError, Summary, Target
 from mljob_airflow.cancellation.task import event_of, not_over, targets_of
 from mljob_airflow.events import producer
@@ -148,6 +149,12 @@ class FakeRuns:
 
     def conf(self, dag_id: str, dag_run_id: str) -> Mapping[str, Any]:
         return Marker(RUN_ID, 1).as_conf() if dag_run_id.startswith("backfill__") else {}
+
+    def tasks(self, dag_id: str) -> Sequence[Task]:
+        return [Task("fit")]
+
+    def task_instances(self, dag_id: str, dag_run_id: str) -> Sequence[TaskInstance]:
+        return [TaskInstance("fit", -1, "success")]
 
 
 @pytest.fixture

@@ -281,12 +281,17 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
         summary.outcome = CancellationOutcome.NOT_FOUND
         return
     summary.conf = runs.conf(target.dag_id, target.dag_run_id)
-    if summary.state in FINISHED_RUN_STATES:
-        summary.outcome = CancellationOutcome.ALREADY_OVER
-        return
-
     tasks = runs.tasks(target.dag_id)
     ranks = task_ranks({task.task_id: task.downstream_task_ids for task in tasks})
+    if summary.state in FINISHED_RUN_STATES:
+        # An earlier try of the cancellation may have set the run to failed, but not all of its task
+        # instances.
+        if _unfinished_in_dag(runs, target, ranks):
+            _await_end(runs, summary, ranks, reason, timing)
+        else:
+            summary.outcome = CancellationOutcome.ALREADY_OVER
+        return
+
     teardowns = {task.task_id for task in tasks if task.trigger_rule == TEARDOWN_TRIGGER_RULE}
     # If no task has started, as in the queued run of a paused DAG, there is nothing to tear down.
     graceful = mode is CancellationMode.GRACEFUL and bool(teardowns) and _has_started(runs, target)
@@ -367,6 +372,14 @@ def _unfinished(runs: Runs, target: Target, keep: Collection[str] = frozenset())
     return [ti for ti in instances if ti.state not in FINISHED_TASK_STATES and ti.task_id not in keep]
 
 
+def _unfinished_in_dag(runs: Runs, target: Target, ranks: Mapping[str, int]) -> list[TaskInstance]:
+    """Return the unfinished task instances of an ended run. A task instance without a state whose
+    task is no longer in the DAG is left out. Airflow never runs such a task instance, and refuses
+    to set it to failed.
+    """
+    return [ti for ti in _unfinished(runs, target) if ti.state is not None or ti.task_id in ranks]
+
+
 def _await_teardowns(runs: Runs, summary: Summary, timing: Timing) -> None:
     deadline = timing.clock() + timing.teardown
     while unfinished := _unfinished(runs, summary.target):
@@ -395,9 +408,7 @@ def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: s
             return
         unfinished: list[TaskInstance] = []
         if summary.state in FINISHED_RUN_STATES:
-            # A task instance without a state whose task is no longer in the DAG is ignored. Airflow
-            # never runs such a task instance, and refuses to set it to failed.
-            unfinished = [ti for ti in _unfinished(runs, target) if ti.state is not None or ti.task_id in ranks]
+            unfinished = _unfinished_in_dag(runs, target, ranks)
             if not unfinished:
                 return
         if timing.clock() >= deadline:
