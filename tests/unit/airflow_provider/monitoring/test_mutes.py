@@ -15,7 +15,7 @@ from mljob_airflow.monitoring.notifications import state
 from mljob_airflow.monitoring.notifications.state import Conversation, NotificationPolicy, NotifiedFinding
 from mljob_airflow.monitoring.observations import Dag
 from mljob_airflow.monitoring.pages.page import page
-from mljob_contract.reports import Finding, FindingKind, Mute, Severity
+from mljob_contract.reports import Finding, FindingKind, MonitoringReport, Mute, Severity
 from tests.unit.airflow_provider.monitoring.reports import NOW, finding, report
 
 LINKS = Links("https://airflow.example")
@@ -76,6 +76,23 @@ def test_a_mute_that_has_ended_is_reported_and_the_finding_says_so() -> None:
         "Unpause it.",
     ]
     assert found.mutes[0].ended
+
+
+@pytest.mark.parametrize(
+    ("until", "ended", "end"),
+    [
+        ("9999-12-31T23:59:59-05:00", False, "9999-12-31 23:59 UTC"),
+        ("9999-12-31T23:59:59Z", False, "9999-12-31 23:59 UTC"),
+        ("0001-01-01T00:00:00+01:00", True, "1-01-01 00:00 UTC"),
+    ],
+)
+def test_a_mute_may_end_at_the_limits_of_time(until: str, ended: bool, end: str) -> None:
+    found = told(CHURN, mutes=[entry(until=until)])
+    assert [mute.ended for mute in found.mutes] == [ended]
+    assert [end in kept.detail for kept in found.findings] == [True] * ended
+    made = report(*found.findings, mutes=found.mutes)
+    assert MonitoringReport.model_validate(made.model_dump(mode="json")) == made
+    assert end in page(made)
 
 
 def test_a_finding_about_no_dag_is_never_muted() -> None:

@@ -181,6 +181,16 @@ def test_the_state_is_bounded_and_keeps_the_findings_seen_last() -> None:
         {"team-a": {}},
         {"team-a": None},
         {"team-a": {"target": "", "channel": "", "thread": None, "at": "yesterday", "findings": {}}},
+        {"team-a": {"target": "", "channel": "", "thread": None, "at": "2026-05-04T12:00:00", "findings": {}}},
+        {
+            "team-a": {
+                "target": "",
+                "channel": "",
+                "thread": None,
+                "at": "2026-05-04T12:00:00Z",
+                "findings": {"dag_paused:a": ["a", "warning", "2026-05-04T12:00:00"]},
+            }
+        },
     ],
 )
 def test_an_invalid_state_is_an_error(damaged: Any) -> None:

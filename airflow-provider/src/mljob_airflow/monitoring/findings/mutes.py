@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.observations import Dag
@@ -61,6 +61,15 @@ def _text(value: object) -> object:
     return value
 
 
+def _utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        # A time such as 9999-12-31T23:59:59-05:00, which stands for "forever", is later than the
+        # latest time in UTC. A time in the year 1 may be earlier than the earliest time in UTC.
+        return datetime.min.replace(tzinfo=UTC) if time.year == 1 else datetime.max.replace(tzinfo=UTC)
+
+
 Glob = Annotated[str, Field(min_length=1, max_length=250)]
 
 
@@ -75,8 +84,10 @@ class Entry(BaseModel):
         tuple[Annotated[FindingKind, BeforeValidator(_kind)], ...], BeforeValidator(_listed), Field(max_length=20)
     ] = ()
     """Kinds of findings. An empty list means all kinds."""
-    until: Annotated[AwareDatetime, BeforeValidator(_text)]
-    """The end of the mute, with a time zone."""
+    until: Annotated[AwareDatetime, BeforeValidator(_text), AfterValidator(_utc)]
+    """The end of the mute. The Variable has a time with any time zone, and this field has it in
+    UTC.
+    """
     reason: Annotated[str, Field(min_length=1, max_length=200)]
     """The reason, for readers of the report."""
 
@@ -234,7 +245,7 @@ def _with_ended(finding: Finding, dags: Sequence[Dag], mutes: Mutes, now: dateti
         return finding
     for mute in ended:
         if any(mute.covers(finding.kind, dag.dag_id) for dag in dags):
-            end = f"{mute.entry.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            end = f"{mute.entry.until:%Y-%m-%d %H:%M} UTC"
             remark = f"This finding was muted until {end}: {mute.entry.reason}"
             return finding.model_copy(update={"detail": f"{finding.detail} {remark.rstrip('.')}.".strip()})
     return finding
@@ -282,7 +293,7 @@ def _reported(
             **named(mute.place),
             dags=mute.entry.dags,
             kinds=mute.entry.kinds,
-            until=mute.entry.until.astimezone(UTC),
+            until=mute.entry.until,
             reason=mute.entry.reason,
             ended=now >= mute.entry.until,
         )

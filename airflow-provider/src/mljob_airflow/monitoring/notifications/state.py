@@ -333,9 +333,16 @@ def _conversation(entry: Any) -> Conversation:
         recipient=entry["target"],
         channel=entry["channel"],
         thread=entry["thread"],
-        notified_at=datetime.fromisoformat(entry["at"]),
+        notified_at=_time(entry["at"]),
         findings={
-            key: NotifiedFinding(title, Severity(severity), datetime.fromisoformat(last_seen))
+            key: NotifiedFinding(title, Severity(severity), _time(last_seen))
             for key, (title, severity, last_seen) in entry["findings"].items()
         },
     )
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"the time {text!r} has no time zone")
+    return time
