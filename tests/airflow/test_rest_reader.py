@@ -18,7 +18,7 @@ from mljob_airflow.cancellation.plan import BatchResult, Task
 from mljob_airflow.cancellation.plan import TaskInstance as UnfinishedTask
 from mljob_airflow.monitoring import rest_reader
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
-from mljob_airflow.monitoring.observations import Asset, Dag, TaskInstance
+from mljob_airflow.monitoring.observations import Asset, Dag, RunningRuns, TaskInstance
 from mljob_airflow.monitoring.rest_reader import AirflowReader
 from mljob_airflow.rest.client import MAX_DETAIL_LENGTH, AirflowApiError, Endpoint, fetch_token
 
@@ -49,6 +49,11 @@ def row(number: int, **fields: Any) -> dict[str, Any]:
     return given | fields
 
 
+def run_row(run_type: str) -> dict[str, Any]:
+    recorded = json.loads((GOLDEN / "parity_branch.run.json").read_text())
+    return recorded | {"dag_id": "churn", "run_type": run_type}
+
+
 class Server:
     """An HTTP server that sends the answers that a test has prepared. For a path without a prepared
     answer, the server sends 404.
@@ -71,6 +76,8 @@ class Server:
         self.asked.append((path, query))
         if path in self.lists:
             field, rows = self.lists[path]
+            if "run_type" in query:
+                rows = [row for row in rows if row["run_type"] in query["run_type"]]
             if "run_id_pattern" in query:
                 pattern = query["run_id_pattern"][0].lower()
                 rows = [row for row in rows if pattern in row["dag_run_id"].lower()]
@@ -240,9 +247,17 @@ def test_dags_are_listed_by_their_last_run_including_stale_dags(server: Server) 
 def test_a_404_is_an_empty_answer(server: Server) -> None:
     assert server.reader.dag("gone") is None
     assert server.reader.owner_links("gone") == {}
-    assert server.reader.running_runs("gone") == 0
+    assert server.reader.running_runs("gone") == RunningRuns()
     assert server.reader.task_history("gone", "fit", 10) == []
     assert server.reader.mljob_runs("gone", "mljob", NOW) == []
+
+
+def test_queued_and_running_runs_of_a_backfill_are_told_apart_from_others(server: Server) -> None:
+    runs = [run_row("scheduled"), run_row("backfill"), run_row("manual"), run_row("backfill"), run_row("backfill")]
+    server.lists[RUNS] = ("dag_runs", runs)
+    assert [run.is_backfill for run in server.reader.queued_runs(NOW).rows] == [False, True, False, True, True]
+    server.lists["/dags/churn/dagRuns"] = ("dag_runs", runs)
+    assert server.reader.running_runs("churn") == RunningRuns(backfill=3, other=2)
 
 
 def test_runs_with_a_similar_prefix_are_filtered(server: Server) -> None:

@@ -29,7 +29,16 @@ from mljob_airflow.monitoring.findings.health import (
 from mljob_airflow.monitoring.findings.mutes import Mutes, apply_mutes
 from mljob_airflow.monitoring.findings.stuck import stuck_runs, stuck_tasks
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.observations import Asset, BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
+from mljob_airflow.monitoring.observations import (
+    Asset,
+    BrokenFile,
+    Dag,
+    Listing,
+    Pool,
+    QueuedRun,
+    RunningRuns,
+    TaskInstance,
+)
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import MAX_FINDINGS, Finding, FindingKind, MonitoringReport, Series, Table
@@ -63,7 +72,7 @@ class Airflow(Protocol):
     def import_errors(self) -> Listing[BrokenFile]: ...  # noqa: D102
     def assets(self) -> Listing[Asset]: ...  # noqa: D102
     def queued_runs(self, now: datetime) -> Listing[QueuedRun]: ...  # noqa: D102
-    def running_runs(self, dag_id: str) -> int: ...  # noqa: D102
+    def running_runs(self, dag_id: str) -> RunningRuns: ...  # noqa: D102
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]: ...  # noqa: D102
     def failed_tasks(self, since: datetime) -> Listing[TaskInstance]: ...  # noqa: D102
     def waiting_tasks(self) -> Listing[TaskInstance]: ...  # noqa: D102

@@ -58,6 +58,20 @@ class QueuedRun:
     """The time at which the run was queued, or the run's ``run_after`` if Airflow has not recorded
     this time.
     """
+    is_backfill: bool = False
+    """Whether the run is part of a backfill."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRuns:
+    """The numbers of a DAG's running runs. A backfill has its own limit of running runs, and does
+    not count towards the DAG's ``max_active_runs``.
+    """
+
+    backfill: int = 0
+    """The number of running runs that are part of a backfill."""
+    other: int = 0
+    """The number of all other running runs."""
 
 
 @dataclass(frozen=True, slots=True)

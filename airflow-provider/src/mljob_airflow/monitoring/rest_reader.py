@@ -17,7 +17,16 @@ from typing import Any
 
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText, last_error
 from mljob_airflow.monitoring.findings.outliers import REPRESENTATIVES
-from mljob_airflow.monitoring.observations import Asset, BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
+from mljob_airflow.monitoring.observations import (
+    Asset,
+    BrokenFile,
+    Dag,
+    Listing,
+    Pool,
+    QueuedRun,
+    RunningRuns,
+    TaskInstance,
+)
 from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect, connection_errors, request
 from mljob_airflow.rest.paging import PAGE_SIZE, Page, pages
 from mljob_contract.run_id import RunId
@@ -38,6 +47,8 @@ request. A busy platform runs that many in a few days.
 MAX_LOG_BYTES = 32 * 1024 * 1024
 """The maximum number of bytes of a task's log that are read to find the last exception. The log is
 read in chunks, and is never in memory as a whole."""
+BACKFILL = "backfill"
+"""The ``run_type`` of a run that is part of a backfill."""
 
 Answer = Mapping[str, Any]
 
@@ -123,22 +134,22 @@ class AirflowReader:
         )
         return Listing(
             [
-                QueuedRun(row["dag_id"], row["dag_run_id"], _time(row.get("queued_at") or row["run_after"]))
+                QueuedRun(
+                    row["dag_id"],
+                    row["dag_run_id"],
+                    _time(row.get("queued_at") or row["run_after"]),
+                    is_backfill=row["run_type"] == BACKFILL,
+                )
                 for row in rows.rows
             ],
             rows.complete,
         )
 
-    def running_runs(self, dag_id: str) -> int:
-        """Return the number of running runs of the DAG."""
-        answer = self._found(
-            f"count running runs of {dag_id}",
-            self._runs.get_dag_runs_without_preload_content,
-            dag_id,
-            state=["running"],
-            limit=1,
-        )
-        return int((answer or {}).get("total_entries") or 0)
+    def running_runs(self, dag_id: str) -> RunningRuns:
+        """Return the numbers of running runs of the DAG."""
+        running = self._count_running(dag_id)
+        backfill = self._count_running(dag_id, run_type=[BACKFILL]) if running else 0
+        return RunningRuns(backfill, max(running - backfill, 0))
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
         """Return the ids of the DAG's runs that belong to MLJobs, newest run first, at most
@@ -254,6 +265,17 @@ class AirflowReader:
                 return last_error(_log_lines(response))
         finally:
             response.release_conn()
+
+    def _count_running(self, dag_id: str, **query: Any) -> int:
+        answer = self._found(
+            f"count running runs of {dag_id}",
+            self._runs.get_dag_runs_without_preload_content,
+            dag_id,
+            state=["running"],
+            limit=1,
+            **query,
+        )
+        return int((answer or {}).get("total_entries") or 0)
 
     def _instances(self, request: str, max_rows: int, **query: Any) -> Listing[TaskInstance]:
         rows = self._by_cursor(

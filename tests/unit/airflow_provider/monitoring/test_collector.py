@@ -15,7 +15,16 @@ from mljob_airflow.monitoring.collector import ReportContext, collect_bottleneck
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
 from mljob_airflow.monitoring.findings.mutes import parse
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.observations import Asset, BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
+from mljob_airflow.monitoring.observations import (
+    Asset,
+    BrokenFile,
+    Dag,
+    Listing,
+    Pool,
+    QueuedRun,
+    RunningRuns,
+    TaskInstance,
+)
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import FindingKind, MonitoringReport
@@ -69,9 +78,9 @@ class FakeAirflow:
         self._asked("queued")
         return Listing(self.queued)
 
-    def running_runs(self, dag_id: str) -> int:
+    def running_runs(self, dag_id: str) -> RunningRuns:
         self._asked("running")
-        return 0
+        return RunningRuns()
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
         self._asked("mljobs")

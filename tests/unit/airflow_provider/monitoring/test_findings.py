@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from mljob_airflow.monitoring.findings.fingerprints import ErrorText
 from mljob_airflow.monitoring.findings.health import Health, Need, feeds_of, health_findings, suspects
 from mljob_airflow.monitoring.findings.stuck import stuck_runs, stuck_tasks
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.observations import Asset, BrokenFile, Dag, Pool, QueuedRun, TaskInstance
+from mljob_airflow.monitoring.observations import Asset, BrokenFile, Dag, Pool, QueuedRun, RunningRuns, TaskInstance
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_contract.reports import Finding, FindingKind, Severity
 
@@ -92,8 +93,11 @@ class TestHealth:
 
 
 class TestStuck:
-    def stuck(self, runs: Sequence[QueuedRun], dag: Dag = CHURN, running: int = 0) -> list[Finding]:
-        return stuck_runs(runs, {dag.dag_id: dag}, {dag.dag_id: running}, LINKS, minutes=30, now=NOW)
+    def stuck(
+        self, runs: Sequence[QueuedRun], dag: Dag = CHURN, running: int = 0, running_backfill: int = 0
+    ) -> list[Finding]:
+        active = {dag.dag_id: RunningRuns(running_backfill, running)}
+        return stuck_runs(runs, {dag.dag_id: dag}, active, LINKS, minutes=30, now=NOW)
 
     def test_a_run_below_the_threshold_is_not_stuck(self) -> None:
         assert self.stuck([run(minutes=29)]) == []
@@ -108,12 +112,44 @@ class TestStuck:
         assert "scheduler" in self.stuck([run(hours=1)], running=1)[0].detail
 
     @pytest.mark.parametrize(
-        ("dag", "running"), [(CHURN, {}), (Dag("churn"), {"churn": 1})], ids=["running runs", "settings"]
+        ("dag", "running"),
+        [(CHURN, {}), (Dag("churn"), {"churn": RunningRuns(other=1)})],
+        ids=["running runs", "settings"],
     )
-    def test_unread_details_of_a_dag_are_not_taken_for_its_cause(self, dag: Dag, running: dict[str, int]) -> None:
+    def test_unread_details_of_a_dag_are_not_taken_for_its_cause(
+        self, dag: Dag, running: dict[str, RunningRuns]
+    ) -> None:
         [finding] = stuck_runs([run(hours=1)], {"churn": dag}, running, LINKS, minutes=30, now=NOW)
         assert "did not read" in finding.detail
         assert "is not reached" not in finding.detail
+
+    def test_queued_runs_of_a_backfill_that_makes_progress_are_not_stuck(self) -> None:
+        queued = [replace(run(n, hours=2), is_backfill=True) for n in range(355)]
+        assert self.stuck(queued, running_backfill=10) == []
+        [finding] = self.stuck([*queued, run(999, hours=1)], running_backfill=10)
+        assert finding.title == "churn: 1 run queued for 60 min"
+        assert (finding.url or "").endswith("/runs/run-999")
+
+    @pytest.mark.parametrize(
+        ("running", "cause"),
+        [
+            ({"churn": RunningRuns()}, "No run of the backfill is running: check whether the backfill is paused, and that the scheduler is running."),
+            ({"churn": RunningRuns(other=2)}, "No run of the backfill is running: check whether the backfill is paused, and that the scheduler is running."),
+            ({}, "whether the backfill is paused, and whether its max_active_runs is reached."),
+        ],
+        ids=["nothing runs", "other runs", "not read"],
+    )  # fmt: skip
+    def test_a_backfill_without_a_running_run_names_the_backfill_as_the_cause(
+        self, running: dict[str, RunningRuns], cause: str
+    ) -> None:
+        queued = [replace(run(1, hours=2), is_backfill=True)]
+        [finding] = stuck_runs(queued, {"churn": CHURN}, running, LINKS, minutes=30, now=NOW)
+        assert finding.detail.endswith(cause)
+        assert "of the DAG" not in finding.detail
+
+    def test_running_runs_of_a_backfill_do_not_count_towards_the_limit_of_the_dag(self) -> None:
+        [finding] = self.stuck([run(hours=1)], running=1, running_backfill=10)
+        assert "max_active_runs is not reached" in finding.detail
 
     @pytest.mark.parametrize(
         "dag", [Dag("churn", is_paused=True), Dag("churn", is_stale=True)], ids=["is_paused", "is_stale"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from mljob_airflow.monitoring.findings.health import grouped_by_dag, minutes_since
 from mljob_airflow.monitoring.findings.mljobs import finding_fields
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.observations import Dag, QueuedRun, TaskInstance
+from mljob_airflow.monitoring.observations import Dag, QueuedRun, RunningRuns, TaskInstance
 from mljob_airflow.monitoring.wording import count, duration, joined
 from mljob_contract.reports import Finding, FindingKind, Severity
 
@@ -20,7 +20,7 @@ TASKS = "tasks"
 def stuck_runs(
     queued: Iterable[QueuedRun],
     dags: Mapping[str, Dag],
-    running: Mapping[str, int],
+    running: Mapping[str, RunningRuns],
     links: Links,
     *,
     minutes: float,
@@ -28,12 +28,14 @@ def stuck_runs(
 ) -> list[Finding]:
     """Return a finding for each DAG with runs that have been queued for too long.
 
-    Paused and stale DAGs are left out: :mod:`.health` reports these DAGs.
+    Paused and stale DAGs are left out: :mod:`.health` reports these DAGs. The queued runs of a
+    backfill are left out while other runs of the backfill are running, because the backfill limits
+    how many of its runs are running.
 
     Args:
         queued: All queued runs whose ``run_after`` has passed.
         dags: DAGs by DAG id.
-        running: The number of running runs, by DAG id. If a DAG has no number here, or its
+        running: The numbers of running runs, by DAG id. If a DAG has no number here, or its
             ``max_active_runs`` is unknown, its finding does not name the cause, only what to check.
         links: Makes URLs of Airflow's UI.
         minutes: The time in the queue after which a run is stuck, in minutes.
@@ -42,22 +44,14 @@ def stuck_runs(
     found = []
     for dag_id, runs in grouped_by_dag(queued).items():
         dag = dags.get(dag_id, Dag(dag_id))
-        late = [run for run in runs if minutes_since(run.since, now) >= minutes]
+        active = running.get(dag_id)
+        late = [
+            run
+            for run in runs
+            if minutes_since(run.since, now) >= minutes and not (run.is_backfill and active and active.backfill)
+        ]
         if not late or dag.is_paused or dag.is_stale:
             continue
-        active = running.get(dag_id)
-        if active is None or dag.max_active_runs is None:
-            cause = (
-                "The monitor did not read the DAG's settings or running runs. Check whether the DAG is paused, whether "
-                "max_active_runs is reached, and that the scheduler is running."
-            )
-        elif dag.max_active_runs and active >= dag.max_active_runs:
-            cause = (
-                f"{count(active, 'run')} of the DAG {'is' if active == 1 else 'are'} running, and max_active_runs is "
-                f"{dag.max_active_runs}: check whether they make progress."
-            )
-        else:
-            cause = "max_active_runs is not reached: check that the scheduler is running, and its log for errors of this DAG."
         found.append(
             Finding(
                 kind=FindingKind.STUCK_QUEUED,
@@ -70,12 +64,41 @@ def stuck_runs(
                 url=links.run(dag_id, late[0].run_id),
                 **finding_fields(
                     (run.run_id for run in late),
-                    cause,
+                    " ".join(_causes_of_runs(late, dag, active)),
                     {"runs": len(late), "seconds": (now - late[0].since).total_seconds()},
                 ),
             )
         )
     return found
+
+
+def _causes_of_runs(late: Sequence[QueuedRun], dag: Dag, active: RunningRuns | None) -> Iterator[str]:
+    if any(not run.is_backfill for run in late):
+        if active is None or dag.max_active_runs is None:
+            yield (
+                "The monitor did not read the DAG's settings or running runs. Check whether the DAG is paused, whether "
+                "max_active_runs is reached, and that the scheduler is running."
+            )
+        elif dag.max_active_runs and active.other >= dag.max_active_runs:
+            yield (
+                f"{count(active.other, 'run')} of the DAG {'is' if active.other == 1 else 'are'} running, and "
+                f"max_active_runs is {dag.max_active_runs}: check whether they make progress."
+            )
+        else:
+            yield (
+                "max_active_runs is not reached: check that the scheduler is running, and its log for errors of this DAG."
+            )
+    if any(run.is_backfill for run in late):
+        if active is None:
+            yield (
+                "The monitor did not read the running runs of the backfill. Check whether the backfill is paused, and "
+                "whether its max_active_runs is reached."
+            )
+        else:
+            yield (
+                "No run of the backfill is running: check whether the backfill is paused, and that the scheduler is "
+                "running."
+            )
 
 
 def stuck_tasks(
