@@ -169,6 +169,15 @@ class TestStuck:
         assert "executor" in finding.detail
         assert finding.key == "stuck_queued:churn:tasks"
 
+    def test_tasks_that_wait_because_their_dag_is_paused_are_not_stuck(self) -> None:
+        paused = {"churn": replace(CHURN, is_paused=True)}
+        scheduled = instance(1, state="scheduled", scheduled=ago(hours=1))
+        assert stuck_tasks([scheduled], paused, LINKS, minutes=30, now=NOW) == []
+        queued = instance(2, state="queued", queued=ago(minutes=40))
+        [finding] = stuck_tasks([scheduled, queued], paused, LINKS, minutes=30, now=NOW)
+        assert finding.title == "churn: 1 task waiting for 40 min"
+        assert finding.detail == "fit. No worker: check the executor."
+
 
 class TestFailures:
     def judged(

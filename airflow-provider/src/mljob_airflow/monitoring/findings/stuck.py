@@ -106,6 +106,9 @@ def stuck_tasks(
 ) -> list[Finding]:
     """Return a finding for each DAG with tasks that have waited too long for a slot or a worker.
 
+    The scheduled tasks of a paused DAG are left out, because they wait until the DAG is unpaused.
+    A queued task has its slot, and starts even if its DAG is paused.
+
     Args:
         waiting: All task instances in the states scheduled and queued.
         dags: DAGs by DAG id.
@@ -115,6 +118,8 @@ def stuck_tasks(
     """
     late: dict[str, list[tuple[datetime, TaskInstance]]] = {}
     for task in waiting:
+        if task.state == "scheduled" and dags.get(task.dag_id, Dag(task.dag_id)).is_paused:
+            continue
         since = task.queued if task.state == "queued" else task.scheduled
         if since is not None and minutes_since(since, now) >= minutes:
             late.setdefault(task.dag_id, []).append((since, task))
