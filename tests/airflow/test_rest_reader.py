@@ -215,6 +215,15 @@ def test_a_list_is_read_up_to_a_bound_and_then_marked_incomplete(
     assert (len(found.rows), found.complete) == (200, False)
 
 
+def test_the_history_of_a_task_is_read_in_the_given_states(server: Server) -> None:
+    server.lists["/dags/churn/dagRuns/~/taskInstances"] = ("task_instances", [row(1, state="failed")])
+    [found] = server.reader.task_history("churn", "fit", ["success", "failed"], 100)
+    assert (found.run_id, found.state) == ("run-1", "failed")
+    [(_, query)] = server.asked
+    assert query["state"] == ["success", "failed"]
+    assert query["order_by"] == ["-run_after"]
+
+
 def test_a_task_instance_in_an_unknown_state_is_read_with_its_waits(server: Server) -> None:
     server.lists[TASKS] = ("task_instances", [row(1)])
     [found] = server.reader.waiting_tasks().rows
@@ -248,7 +257,7 @@ def test_a_404_is_an_empty_answer(server: Server) -> None:
     assert server.reader.dag("gone") is None
     assert server.reader.owner_links("gone") == {}
     assert server.reader.running_runs("gone") == RunningRuns()
-    assert server.reader.task_history("gone", "fit", 10) == []
+    assert server.reader.task_history("gone", "fit", ["failed"], 10) == []
     assert server.reader.mljob_runs("gone", "mljob", NOW) == []
 
 

@@ -77,7 +77,9 @@ class Airflow(Protocol):
     def failed_tasks(self, since: datetime) -> Listing[TaskInstance]: ...  # noqa: D102
     def waiting_tasks(self) -> Listing[TaskInstance]: ...  # noqa: D102
     def recent_tasks(self, since: datetime) -> Listing[TaskInstance]: ...  # noqa: D102
-    def task_history(self, dag_id: str, task_id: str, limit: int) -> Sequence[TaskInstance]: ...  # noqa: D102
+    def task_history(  # noqa: D102
+        self, dag_id: str, task_id: str, states: Sequence[str], limit: int
+    ) -> Sequence[TaskInstance]: ...
     def tasks_of_window(self, since: datetime) -> Listing[TaskInstance]: ...  # noqa: D102
     def pools(self) -> Listing[Pool]: ...  # noqa: D102
     def last_error(self, instance: TaskInstance) -> ErrorText | None: ...  # noqa: D102
@@ -297,7 +299,7 @@ def _collect_failures(collected: _Collection) -> None:
         )
     compared = []
     for dag_id, task_id in often[:MAX_RECURRING]:
-        history = airflow.task_history(dag_id, task_id, thresholds.failure_runs)
+        history = airflow.task_history(dag_id, task_id, failures.ENDED, thresholds.failure_runs)
         failed = [row for row in listing.rows if (row.dag_id, row.task_id) == (dag_id, task_id)]
         last = failures.last_runs(collected.dag(dag_id), task_id, history, failed, runs=thresholds.failure_runs)
         if len(last.failed) >= thresholds.failure_times:
@@ -338,7 +340,7 @@ def _collect_outliers(collected: _Collection) -> None:
         collected.findings += outliers.outlier_findings(
             collected.dag(dag_id),
             task_id,
-            airflow.task_history(dag_id, task_id, HISTORY),
+            airflow.task_history(dag_id, task_id, outliers.STARTED, HISTORY),
             context.links,
             slow_seconds=thresholds.slow_seconds,
             wait_seconds=thresholds.wait_seconds,

@@ -198,9 +198,9 @@ class AirflowReader:
         )
         return Listing([*running.rows, *ended.rows], running.complete and ended.complete)
 
-    def task_history(self, dag_id: str, task_id: str, limit: int) -> Sequence[TaskInstance]:
-        """Return the task's last instances in all states, newest run first: at most ``limit``, and
-        at most :data:`~mljob_airflow.rest.paging.PAGE_SIZE`.
+    def task_history(self, dag_id: str, task_id: str, states: Sequence[str], limit: int) -> Sequence[TaskInstance]:
+        """Return the task's last instances in the given states, newest run first: at most
+        ``limit``, and at most :data:`~mljob_airflow.rest.paging.PAGE_SIZE`.
 
         Of a mapped task, only the first instance of each run is returned.
         """
@@ -210,6 +210,7 @@ class AirflowReader:
             dag_id,
             "~",
             task_id=task_id,
+            state=list(states),
             map_index=list(REPRESENTATIVES),
             order_by=["-run_after"],
             limit=min(limit, PAGE_SIZE),

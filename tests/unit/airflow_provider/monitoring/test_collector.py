@@ -27,7 +27,7 @@ from mljob_airflow.monitoring.observations import (
 )
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_airflow.rest.client import AirflowApiError
-from mljob_contract.reports import FindingKind, MonitoringReport
+from mljob_contract.reports import FindingKind, MonitoringReport, Severity
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 CONTEXT = ReportContext("mljob_monitor", "tests", "mljob", Links("https://airflow.example"), NOW)
@@ -98,9 +98,10 @@ class FakeAirflow:
         self._asked("recent")
         return Listing([ti for ti in self.tasks if ti.state in ("success", "running")])
 
-    def task_history(self, dag_id: str, task_id: str, limit: int) -> Sequence[TaskInstance]:
+    def task_history(self, dag_id: str, task_id: str, states: Sequence[str], limit: int) -> Sequence[TaskInstance]:
         self._asked("history")
-        return [ti for ti in self.tasks if (ti.dag_id, ti.task_id) == (dag_id, task_id)][:limit]
+        of_task = [ti for ti in self.tasks if (ti.dag_id, ti.task_id) == (dag_id, task_id)]
+        return [ti for ti in of_task if ti.state in states][:limit]
 
     def tasks_of_window(self, since: datetime) -> Listing[TaskInstance]:
         self._asked("window")
@@ -196,6 +197,23 @@ def test_a_task_with_many_failures_leaves_logs_to_read_for_the_others() -> None:
     assert {finding.detail for finding in report.findings} == {"E: a", "E: b"}
 
 
+@pytest.mark.parametrize("state", [None, "scheduled", "queued", "running", "up_for_retry", "upstream_failed"])
+@pytest.mark.parametrize("waiting", [1, 20])
+def test_runs_whose_task_has_not_ended_hide_no_recurring_failure(state: str | None, waiting: int) -> None:
+    unended = [TaskInstance("churn", f"newer-{n}", "fit", state=state) for n in range(waiting)]
+    airflow = FakeAirflow(tasks=[*unended, *failing("fit")], errors={"fit": ErrorText("ValueError", "no rows")})
+    [finding] = make_report(airflow).findings
+    assert (finding.severity, finding.title) == (Severity.CRITICAL, "churn.fit failed in 3 of its last 3 runs")
+
+
+def test_runs_that_have_not_started_do_not_shorten_the_history_of_durations() -> None:
+    old = [measured(n) for n in range(1, 40)]
+    slow = [replace(measured(0, minutes=n), run_id=f"slow-{n}", duration=900.0) for n in (1, 2)]
+    unstarted = [TaskInstance("churn", f"newer-{n}", "fit") for n in range(100)]
+    report = make_report(FakeAirflow(dags=[Dag("churn", ("team-a",))], tasks=[*unstarted, *slow, *old]))
+    assert kinds(report) == [FindingKind.SLOW_TASK]
+
+
 def test_the_number_of_suspects_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collector, "MAX_SUSPECTS", 3)
     airflow = FakeAirflow(
@@ -275,21 +293,15 @@ def test_the_number_of_findings_in_a_report_is_bounded(monkeypatch: pytest.Monke
     assert FindingKind.DAG_PAUSED in report.incomplete
 
 
+def measured(days: int, **earlier: float) -> TaskInstance:
+    ended = NOW - timedelta(days=days, **earlier)
+    return TaskInstance("churn", f"r{days}", "fit", state="success", start=ended, end=ended, duration=150.0 + days % 5)
+
+
 def test_a_slow_task_is_judged_by_its_own_history() -> None:
     start = NOW - timedelta(hours=1)
     tasks = [TaskInstance("churn", "r0", "fit", state="running", start=start)]
-    tasks += [
-        TaskInstance(
-            "churn",
-            f"r{n}",
-            "fit",
-            state="success",
-            start=NOW - timedelta(days=n),
-            end=NOW - timedelta(days=n),
-            duration=150.0 + n % 5,
-        )
-        for n in range(1, 40)
-    ]
+    tasks += [measured(n) for n in range(1, 40)]
     report = make_report(FakeAirflow(dags=[Dag("churn", ("team-a",))], tasks=tasks))
     assert kinds(report) == [FindingKind.SLOW_TASK]
 

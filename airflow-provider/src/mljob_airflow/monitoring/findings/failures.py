@@ -18,6 +18,11 @@ UNKNOWN = "unknown"
 """The ``variant`` of a finding about failures whose errors can't be read. Findings about the same
 task differ in their ``variant``.
 """
+ENDED = ("success", "failed", "skipped")
+"""The states of the task instances that are a task's last runs. A run whose task has not ended yet
+is no last run. Neither is a run in which Airflow did not start the task, because an upstream task
+failed.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,8 @@ def last_runs(
     Args:
         dag: The task's DAG.
         task_id: The task.
-        history: The task's last instances, newest first. Of a mapped task, the history has only the
-            first instance of each run.
+        history: The task's last instances in the states :data:`ENDED`, newest first. Of a mapped
+            task, the history has only the first instance of each run.
         failed: Failed instances of the task, which the history may lack.
         runs: How many of the task's last runs to consider.
     """

@@ -20,6 +20,10 @@ REPRESENTATIVES = (-1, 0)
 """The map indexes of the task instances that are judged: -1 for a task that is not mapped, 0 for a
 mapped task.
 """
+STARTED = ("running", "success", "failed")
+"""The states of the task instances that are a task's history. Task instances that have not started
+have neither a duration nor a wait, so many of them don't shorten the history.
+"""
 SHOWN = 60
 """The maximum number of durations or waits in the field ``history`` of a finding."""
 
@@ -66,7 +70,7 @@ def outlier_findings(
     Args:
         dag: The task's DAG.
         task_id: The task.
-        history: The task's instances, newest first, including running instances.
+        history: The task's instances in the states :data:`STARTED`, newest first.
         links: Makes URLs of Airflow's UI.
         slow_seconds: Shorter durations are never a finding.
         wait_seconds: Shorter waits are never a finding.
