@@ -336,11 +336,19 @@ def _collect_outliers(collected: _Collection) -> None:
     )
     if len(long) > MAX_OUTLIERS:
         collected.mark_incomplete(f"only the {MAX_OUTLIERS} longest of {len(long)} tasks were judged", *kinds)
+    running: dict[tuple[str, str], list[TaskInstance]] = {}
+    for instance in recent.rows:
+        if instance.state == "running":
+            running.setdefault((instance.dag_id, instance.task_id), []).append(instance)
     for dag_id, task_id in long[:MAX_OUTLIERS]:
+        history = airflow.task_history(dag_id, task_id, outliers.STARTED, HISTORY)
+        # The history may be too short for an instance that hangs while many newer runs end.
+        known = {instance.run_id for instance in history}
+        older = [instance for instance in running.get((dag_id, task_id), ()) if instance.run_id not in known]
         collected.findings += outliers.outlier_findings(
             collected.dag(dag_id),
             task_id,
-            airflow.task_history(dag_id, task_id, outliers.STARTED, HISTORY),
+            [*history, *older],
             context.links,
             slow_seconds=thresholds.slow_seconds,
             wait_seconds=thresholds.wait_seconds,

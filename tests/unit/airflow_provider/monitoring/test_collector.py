@@ -306,6 +306,14 @@ def test_a_slow_task_is_judged_by_its_own_history() -> None:
     assert kinds(report) == [FindingKind.SLOW_TASK]
 
 
+def test_a_hang_is_found_behind_any_number_of_newer_runs() -> None:
+    hanging = TaskInstance("churn", "old", "fit", state="running", start=NOW - timedelta(hours=9))
+    tasks = [*(measured(0, minutes=n) for n in range(200)), hanging]
+    tasks = [replace(task, run_id=f"run-{n}") for n, task in enumerate(tasks)]
+    [finding] = make_report(FakeAirflow(dags=[Dag("churn", ("team-a",))], tasks=tasks)).findings
+    assert finding.title == "churn.fit has run for 9 h, usually 2 min"
+
+
 def test_the_report_about_bottlenecks_has_tables_and_charts() -> None:
     tasks = [
         TaskInstance(

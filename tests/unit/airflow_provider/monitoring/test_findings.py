@@ -224,8 +224,8 @@ class TestFailures:
 
 
 class TestOutliers:
-    def judged(self, newest: TaskInstance, past: float = 200, runs: int = 30) -> list[Finding]:
-        history = [newest, *(self.ended(n, past) for n in range(2, runs + 2))]
+    def judged(self, *newest: TaskInstance, past: float = 200, runs: int = 30) -> list[Finding]:
+        history = [*newest, *(self.ended(n, past) for n in range(2, runs + 2))]
         return outliers.outlier_findings(
             CHURN,
             "fit",
@@ -257,6 +257,30 @@ class TestOutliers:
         assert finding.title == "churn.fit has run for 3 h, usually 3 min"
         assert finding.numbers["median_seconds"] == pytest.approx(200)
         assert finding.history[-1] == 3 * 3600
+
+    def running(self, number: int = 1, **span: float) -> TaskInstance:
+        return instance(number, state="running", start=ago(**span))
+
+    def test_a_run_that_just_started_does_not_hide_a_slow_task(self) -> None:
+        slow = [self.ended(1, 900), self.ended(1, 900)]
+        for newest in ([], [self.running(0, minutes=1)], [self.running(0, minutes=1), self.running(0, minutes=2)]):
+            [finding] = self.judged(*newest, *slow)
+            assert finding.title == "churn.fit took 15 min, usually 3 min"
+            assert finding.numbers["runs"] == 31
+
+    @pytest.mark.parametrize("newer", ["running", "success"])
+    def test_a_newer_normal_run_does_not_hide_a_hang(self, newer: str) -> None:
+        normal = self.running(0, minutes=1) if newer == "running" else self.ended(1, 200)
+        [finding] = self.judged(normal, self.running(1, hours=3))
+        assert finding.title == "churn.fit has run for 3 h, usually 3 min"
+
+    def test_of_several_hangs_the_longest_is_reported(self) -> None:
+        [finding] = self.judged(*(self.running(9 - hours, hours=hours) for hours in (2, 5, 3, 4)))
+        assert finding.title == "churn.fit has run for 5 h, usually 3 min"
+
+    def test_the_time_that_running_instances_have_taken_so_far_is_no_part_of_the_baseline(self) -> None:
+        started = [self.running(n, seconds=2) for n in range(60)]
+        assert self.judged(self.ended(1, 310), *started) == []
 
     def test_the_duration_of_a_failed_task_is_ignored(self) -> None:
         assert self.judged(instance(1, state="failed", duration=9999, start=ago(hours=1), end=ago(minutes=1))) == []

@@ -67,10 +67,16 @@ def outlier_findings(
 ) -> list[Finding]:
     """Return the findings about one task that runs or waits longer than in earlier runs.
 
+    The time that a running instance has taken so far says little about its duration. So a running
+    instance is no part of the task's earlier runs, and is judged by itself: a newer instance does
+    not hide an instance that hangs. If several instances run longer than usual, the finding is
+    about the one that has run longest.
+
     Args:
         dag: The task's DAG.
         task_id: The task.
-        history: The task's instances in the states :data:`STARTED`, newest first.
+        history: The task's instances in the states :data:`STARTED`, newest first. Running instances
+            of older runs follow.
         links: Makes URLs of Airflow's UI.
         slow_seconds: Shorter durations are never a finding.
         wait_seconds: Shorter waits are never a finding.
@@ -79,20 +85,23 @@ def outlier_findings(
         since: There is no finding about an instance that ended before this time.
         now: The current time.
     """
-    found = []
-    measures = (
-        (FindingKind.SLOW_TASK, slow_seconds, [(ti, elapsed(ti, now)) for ti in history]),
-        (FindingKind.LONG_WAIT, wait_seconds, [(ti, ti.wait) for ti in history]),
-    )
-    for kind, minimum, measured in measures:
-        known = [(ti, seconds) for ti, seconds in measured if seconds is not None]
-        if not known or known[0][1] < minimum or not _is_recent(known[0][0], since):
+    durations = [(ti, seconds) for ti in history if (seconds := elapsed(ti, now)) is not None]
+    ended = [(ti, seconds) for ti, seconds in durations if ti.state != "running"]
+    running = sorted((pair for pair in durations if pair[0].state == "running"), key=lambda pair: -pair[1])
+    waits = [(ti, ti.wait) for ti in history if ti.wait is not None]
+    found: dict[FindingKind, Finding] = {}
+    for kind, minimum, measured in (
+        (FindingKind.SLOW_TASK, slow_seconds, [*running[:1], *ended]),
+        (FindingKind.SLOW_TASK, slow_seconds, ended),
+        (FindingKind.LONG_WAIT, wait_seconds, waits),
+    ):
+        if kind in found or not measured or measured[0][1] < minimum or not _is_recent(measured[0][0], since):
             continue
-        values = [seconds for _, seconds in known]
+        values = [seconds for _, seconds in measured]
         baseline = exceeded_baseline(values, min_history=min_history)
         if baseline is not None:
-            found.append(_finding(kind, dag, task_id, known[0][0], values, baseline, links))
-    return found
+            found[kind] = _finding(kind, dag, task_id, measured[0][0], values, baseline, links)
+    return list(found.values())
 
 
 def _is_recent(instance: TaskInstance, since: datetime) -> bool:
