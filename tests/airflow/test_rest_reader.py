@@ -194,7 +194,7 @@ RUN = "/dags/churn/dagRuns/run/taskInstances"
 @pytest.mark.parametrize("entry", ["fit", "churn.run.fit[-1]"], ids=["airflow-3.1", "airflow-3.3"])
 def test_task_instances_that_airflow_skips_do_not_count_as_failed(server: Server, entry: str) -> None:
     server.answers[RUN] = (200, {"create": None, "update": {"success": [entry], "errors": []}, "delete": None})
-    assert AirflowRuns(server.endpoint).fail_task_instances("churn", "run", BATCH) == BatchResult(1)
+    assert AirflowRuns(server.endpoint).fail_task_instances("churn", "run", BATCH, "why") == BatchResult(1)
     assert [path for path, _ in server.asked] == [RUN]
 
 
@@ -202,8 +202,44 @@ def test_a_batch_that_airflow_refuses_is_failed_one_by_one(server: Server) -> No
     refused = {"error": "Task id fit is already in failed state", "status_code": 409}
     server.answers[RUN] = (200, {"update": {"success": [], "errors": [refused]}})
     server.answers[f"{RUN}/fit"] = (409, {"detail": "Task id fit is already in failed state"})
-    result = AirflowRuns(server.endpoint).fail_task_instances("churn", "run", BATCH)
+    result = AirflowRuns(server.endpoint).fail_task_instances("churn", "run", BATCH, "why")
     assert result == BatchResult(1, ["could not fail gone: 404 not found"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, "Cancelled in try 2: why"),
+        ("seen by ada", "seen by ada\nCancelled in try 2: why"),
+        ("Cancelled in try 1: why", "Cancelled in try 1: why\nCancelled in try 2: why"),
+        ("Cancelled in try 2: why\nseen by ada", "Cancelled in try 2: why\nseen by ada"),
+    ],
+    ids=["no note", "another note", "an earlier try", "a second round"],
+)
+@pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
+def test_the_note_of_a_cancelled_task_instance_has_the_try_and_the_reason(
+    server: Server, before: str | None, after: str, together: bool
+) -> None:
+    rows = [row(1, task_id=name, state="running", try_number=2, note=before) for name in ("fit", "load")]
+    server.lists[RUN] = ("task_instances", rows)
+    runs = AirflowRuns(server.endpoint)
+    instances = list(runs.task_instances("churn", "run"))
+    del server.lists[RUN]
+    server.answers[RUN] = (200, {"update": {"success": ["fit", "load"], "errors": []}})
+    server.answers[f"{RUN}/fit"] = (200, {})
+    runs.fail_task_instances("churn", "run", instances if together else instances[:1], "why")
+    [body] = server.sent
+    sent = body["actions"][0]["entities"] if together else [body]
+    assert [(entity["new_state"], entity["note"]) for entity in sent] == [("failed", after)] * (2 if together else 1)
+
+
+def test_a_task_instance_is_cancelled_if_its_note_says_so_of_its_last_try(server: Server) -> None:
+    note = "seen by ada\nCancelled in try 2: why"
+    server.lists[TASKS] = (
+        "task_instances",
+        [row(n, state="failed", try_number=n, note=note) for n in (1, 2, 3)] + [row(4, note=None)],
+    )
+    assert [ti.is_cancelled for ti in server.reader.failed_tasks(NOW).rows] == [False, True, False, False]
 
 
 def test_a_list_is_read_up_to_a_bound_and_then_marked_incomplete(

@@ -55,6 +55,7 @@ class FakeRuns:
     """Whether a task instance that was set to failed is queued again at once."""
     order: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     complaint: str = "is not in the DAG"
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
@@ -70,7 +71,10 @@ class FakeRuns:
         self._schedule()
         return [TaskInstance(task_id, index, state) for (task_id, index), state in self.states.items()]
 
-    def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
+    def fail_task_instances(
+        self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance], reason: str
+    ) -> BatchResult:
+        self.reasons.append(reason)
         errors = []
         failed = 0
         for instance in instances:
@@ -165,6 +169,7 @@ def test_only_unfinished_task_instances_are_failed() -> None:
         2,
     )
     assert runs.notes == ["Cancelled: deleted"]
+    assert set(runs.reasons) == {"deleted"}
 
 
 def test_task_instances_that_are_gone_do_not_count_as_failed() -> None:

@@ -10,11 +10,12 @@ from mljob_airflow.cancellation.plan import BatchResult, Task, TaskInstance
 from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect
 from mljob_airflow.rest.paging import pages
 from mljob_airflow.truncation import truncated
+from mljob_contract.cancellation_note import cancellation_line, is_cancelled
 
 log = logging.getLogger(__name__)
 
 MAX_NOTE_LENGTH = 1000
-"""The maximum number of characters of a run's note that Airflow stores."""
+"""The maximum number of characters of a note that Airflow stores, of a run or a task instance."""
 
 
 class AirflowRuns:
@@ -57,10 +58,16 @@ class AirflowRuns:
             self._task_instances.get_task_instances_without_preload_content,
         )
         for page in pages("task_instances", lambda position: ask(operation, method, dag_id, dag_run_id, **position)):
-            yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
+            yield from (
+                TaskInstance(row["task_id"], row["map_index"], row["state"], row["try_number"], row.get("note") or "")
+                for row in page.rows
+            )
 
-    def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed, in one request. If Airflow reports an error other than 401
+    def fail_task_instances(
+        self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance], reason: str
+    ) -> BatchResult:
+        """Set task instances to failed, in one request, and add a line with ``reason`` to their
+        notes (:mod:`mljob_contract.cancellation_note`). If Airflow reports an error other than 401
         or 403, send one request for each task instance instead. Raise no error for a task instance
         that does not exist or has already failed.
 
@@ -72,10 +79,10 @@ class AirflowRuns:
             AirflowApiError: Airflow did not answer, answered 401 or 403, or answered a request for
                 one task instance with an error other than 404 or 409.
         """
-        failed = self._fail_together(dag_id, dag_run_id, instances)
+        failed = self._fail_together(dag_id, dag_run_id, instances, reason)
         if failed is not None:
             return BatchResult(failed)
-        results = [self._fail_one(dag_id, dag_run_id, instance) for instance in instances]
+        results = [self._fail_one(dag_id, dag_run_id, instance, reason) for instance in instances]
         errors = [error for error in results if error]
         return BatchResult(len(instances) - len(errors), errors)
 
@@ -104,7 +111,7 @@ class AirflowRuns:
         method = self._dag_runs.get_dag_run_without_preload_content
         return ask_or_none(f"get run {dag_run_id}", method, dag_id, dag_run_id)
 
-    def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> int | None:
+    def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance], reason: str) -> int | None:
         """Set a batch of task instances to failed in one request. Return how many Airflow set to
         failed.
 
@@ -120,7 +127,12 @@ class AirflowRuns:
                     "action": "update",
                     "action_on_non_existence": "skip",
                     "entities": [
-                        {"task_id": instance.task_id, "map_index": instance.map_index, "new_state": "failed"}
+                        {
+                            "task_id": instance.task_id,
+                            "map_index": instance.map_index,
+                            "new_state": "failed",
+                            "note": _note(instance, reason),
+                        }
                         for instance in batch
                     ],
                 }
@@ -147,11 +159,11 @@ class AirflowRuns:
         # differs between the versions of Airflow.
         return len(update.get("success") or ())
 
-    def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance) -> str | None:
+    def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance, reason: str) -> str | None:
         """Set a task instance to failed. Return an error message if Airflow does not find the task
         instance.
         """
-        body = self._client.PatchTaskInstanceBody(new_state="failed")
+        body = self._client.PatchTaskInstanceBody(new_state="failed", note=_note(instance, reason))
         operation = f"fail {instance.task_id}"
         try:
             if instance.map_index >= 0:
@@ -177,6 +189,12 @@ class AirflowRuns:
                 return str(error)
             raise
         return None
+
+
+def _note(instance: TaskInstance, reason: str) -> str:
+    if is_cancelled(instance.note, instance.try_number):
+        return instance.note
+    return _with_line(instance.note, cancellation_line(instance.try_number, reason))
 
 
 def _with_line(note: str, line: str) -> str:

@@ -26,11 +26,19 @@ of a request until all of them are set to failed, so large requests would block 
 
 @dataclass(frozen=True, slots=True)
 class TaskInstance:
-    """A task instance. ``map_index`` is -1 if the task is not mapped."""
+    """A task instance.
+
+    Attributes:
+        map_index: The map index, or -1 if the task is not mapped.
+        try_number: The number of the last try, or 0 before the first try.
+        note: The task instance's note in Airflow.
+    """
 
     task_id: str
     map_index: int
     state: str | None
+    try_number: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,9 +95,11 @@ class Runs(Protocol):
         """Return all task instances of the run."""
         ...
 
-    def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed. A task instance that is missing or has failed already
-        raises no error.
+    def fail_task_instances(
+        self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance], reason: str
+    ) -> BatchResult:
+        """Set task instances to failed, and add ``reason`` as a line to their notes. A task instance
+        that is missing or has failed already raises no error.
         """
         ...
 
@@ -203,7 +205,8 @@ def cancel_runs(
         connect: Makes the connection to Airflow. If this function raises an error, the outcome of
             each run is ``not_over``.
         targets: The runs. A run that is named twice is cancelled once.
-        reason: The reason of the cancellation, for the runs' notes in Airflow.
+        reason: The reason of the cancellation, for the notes of the runs and their task instances in
+            Airflow.
         mode: Whether teardown tasks may run.
         timing: The maximum times of the steps, by default ``Timing()``.
     """
@@ -245,7 +248,8 @@ def cancel_run(
     Args:
         runs: The requests to Airflow.
         target: The run.
-        reason: The reason of the cancellation, for the run's note in Airflow.
+        reason: The reason of the cancellation, for the notes of the run and its task instances in
+            Airflow.
         mode: Whether teardown tasks may run.
         timing: The maximum times of the steps, by default ``Timing()``.
     """
@@ -298,7 +302,7 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
 
     keep = teardowns if graceful else frozenset[str]()
 
-    _fail_unfinished(runs, summary, ranks, timing, keep=keep)
+    _fail_unfinished(runs, summary, ranks, reason, timing, keep=keep)
     if teardowns:
         if _unfinished(runs, target, keep):
             # When a run is set to failed, Airflow lets its teardown tasks run, and ends the run
@@ -306,7 +310,7 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
             _fail_run(runs, target, reason)
         if graceful:
             _await_teardowns(runs, summary, timing)
-        _fail_unfinished(runs, summary, ranks, timing, keep=frozenset())
+        _fail_unfinished(runs, summary, ranks, reason, timing, keep=frozenset())
     _fail_run(runs, target, reason)
     _await_end(runs, summary, ranks, reason, timing)
 
@@ -315,6 +319,7 @@ def _fail_unfinished(
     runs: Runs,
     summary: Summary,
     ranks: Mapping[str, int],
+    reason: str,
     timing: Timing,
     *,
     keep: Collection[str],
@@ -341,7 +346,7 @@ def _fail_unfinished(
                     timing.clock() - began,
                 )
                 return
-            result = runs.fail_task_instances(target.dag_id, target.dag_run_id, batch)
+            result = runs.fail_task_instances(target.dag_id, target.dag_run_id, batch, reason)
             summary.failed_task_instances += result.failed
             refusals += len(result.errors)
             for error in result.errors:
@@ -418,6 +423,6 @@ def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: s
                 + (f", and {left}" if left else "")
             )
         if unfinished:
-            _fail_unfinished(runs, summary, ranks, timing, keep=frozenset(), until=deadline)
+            _fail_unfinished(runs, summary, ranks, reason, timing, keep=frozenset(), until=deadline)
             _fail_run(runs, target, reason)
         timing.sleep(timing.poll)

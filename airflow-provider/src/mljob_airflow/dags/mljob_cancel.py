@@ -59,7 +59,10 @@ with DAG(
             description="More runs to cancel, also without the two params above: a list of {dag_id, dag_run_id}.",
         ),
         "reason": Param(
-            "cancelled by hand", type="string", title="Reason", description="The reason, for the notes of the runs."
+            "cancelled by hand",
+            type="string",
+            title="Reason",
+            description="The reason, for the notes of the runs and tasks.",
         ),
         "mode": Param(
             "graceful",

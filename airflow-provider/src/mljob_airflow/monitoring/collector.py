@@ -299,7 +299,7 @@ def _collect_failures(collected: _Collection) -> None:
         )
     compared = []
     for dag_id, task_id in often[:MAX_RECURRING]:
-        history = airflow.task_history(dag_id, task_id, failures.ENDED, thresholds.failure_runs)
+        history = airflow.task_history(dag_id, task_id, failures.ENDED, HISTORY)
         failed = [row for row in listing.rows if (row.dag_id, row.task_id) == (dag_id, task_id)]
         last = failures.last_runs(collected.dag(dag_id), task_id, history, failed, runs=thresholds.failure_runs)
         if len(last.failed) >= thresholds.failure_times:

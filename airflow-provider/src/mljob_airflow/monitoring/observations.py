@@ -84,6 +84,7 @@ class TaskInstance:
     map_index: int = -1
     state: str | None = None
     try_number: int = 1
+    """The number of the last try, or 0 if the task instance has not started."""
     start: datetime | None = None
     end: datetime | None = None
     duration: float | None = None
@@ -94,6 +95,8 @@ class TaskInstance:
     """The time at which the task got a slot. From then on the task waits for a worker."""
     pool: str = "default_pool"
     pool_slots: int = 1
+    is_cancelled: bool = False
+    """Whether a cancellation has set the last try to failed."""
 
     @property
     def slot_wait(self) -> float | None:

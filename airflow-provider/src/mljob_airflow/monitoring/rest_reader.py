@@ -29,6 +29,7 @@ from mljob_airflow.monitoring.observations import (
 )
 from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect, connection_errors, request
 from mljob_airflow.rest.paging import PAGE_SIZE, Page, pages
+from mljob_contract.cancellation_note import is_cancelled
 from mljob_contract.run_id import RunId
 
 MAX_DAGS = 10_000
@@ -234,7 +235,8 @@ class AirflowReader:
         return Listing([Pool(row["name"], int(row["slots"])) for row in rows.rows], rows.complete)
 
     def last_error(self, instance: TaskInstance) -> ErrorText | None:
-        """Return the last error in the log of a task instance's last try. Only about the first
+        """Return the last error in the log of a task instance's last try, or
+        :data:`~mljob_airflow.monitoring.findings.fingerprints.STOPPED`. Only about the first
         :data:`MAX_LOG_BYTES` bytes of the log are read.
 
         Return ``None`` if these bytes have no error, or if Airflow answers with an error status
@@ -374,13 +376,14 @@ def _dag_ids(rows: Iterable[Answer] | None) -> frozenset[str]:
 
 
 def _instance(row: Answer) -> TaskInstance:
+    try_number = int(row.get("try_number") or 0)
     return TaskInstance(
         dag_id=row["dag_id"],
         run_id=row["dag_run_id"],
         task_id=row["task_id"],
         map_index=int(row.get("map_index", -1)),
         state=row.get("state"),
-        try_number=int(row.get("try_number") or 0),
+        try_number=try_number,
         start=_maybe_time(row.get("start_date")),
         end=_maybe_time(row.get("end_date")),
         duration=row.get("duration"),
@@ -388,6 +391,7 @@ def _instance(row: Answer) -> TaskInstance:
         queued=_maybe_time(row.get("queued_when")),
         pool=row.get("pool") or "default_pool",
         pool_slots=int(row.get("pool_slots") or 1),
+        is_cancelled=is_cancelled(row.get("note"), try_number),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from mljob_airflow.monitoring import collector
 from mljob_airflow.monitoring.collector import ReportContext, collect_bottlenecks, collect_problems
-from mljob_airflow.monitoring.findings.fingerprints import ErrorText
+from mljob_airflow.monitoring.findings.fingerprints import STOPPED, ErrorText
 from mljob_airflow.monitoring.findings.mutes import parse
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.observations import (
@@ -195,6 +195,32 @@ def test_a_task_with_many_failures_leaves_logs_to_read_for_the_others() -> None:
     airflow = FakeAirflow(tasks=often, errors={n: ErrorText("E", n) for n in "ab"})
     report = make_report(airflow, log_reads=6)
     assert {finding.detail for finding in report.findings} == {"E: a", "E: b"}
+
+
+def cancelled(task_id: str, runs: int, **fields: Any) -> list[TaskInstance]:
+    return [replace(task, run_id=f"cancelled-{n}", **fields) for n, task in enumerate(failing(task_id, runs))]
+
+
+@pytest.mark.parametrize("others", [0, 3])
+@pytest.mark.parametrize(
+    ("fields", "error", "runs"),
+    [
+        pytest.param({"try_number": 0}, None, 20, id="before it started"),
+        pytest.param({"is_cancelled": True}, None, 20, id="by the cancellation DAG"),
+        pytest.param({}, STOPPED, 7, id="while it ran"),
+    ],
+)
+def test_cancelled_tasks_neither_are_nor_hide_recurring_failures(
+    fields: dict[str, Any], error: ErrorText | None, runs: int, others: int
+) -> None:
+    class Logs(FakeAirflow):
+        def last_error(self, instance: TaskInstance) -> ErrorText | None:
+            return error if instance.run_id.startswith("cancelled") else ErrorText("ValueError", "no rows")
+
+    report = make_report(Logs(tasks=[*cancelled("fit", runs, **fields), *failing("fit", others)]))
+    assert [(finding.severity, finding.title) for finding in report.findings] == (
+        [(Severity.CRITICAL, "churn.fit failed in 3 of its last 3 runs")] if others else []
+    )
 
 
 @pytest.mark.parametrize("state", [None, "scheduled", "queued", "running", "up_for_retry", "upstream_failed"])

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob_airflow.monitoring.findings.fingerprints import MAX_TEXT, ErrorText, last_error, normalised, shortened
+from mljob_airflow.monitoring.findings.fingerprints import (
+    MAX_TEXT,
+    STOPPED,
+    ErrorText,
+    last_error,
+    normalised,
+    shortened,
+)
 
 
 def same(one: str, other: str) -> bool:
@@ -76,6 +83,19 @@ def test_the_error_of_a_log_is_the_raised_exception_and_not_its_cause() -> None:
 def test_without_an_exception_the_last_error_line_is_the_error() -> None:
     lines = [{"event": "one", "level": "error"}, {"event": "Process terminated by signal", "level": "critical"}]
     assert last_error(lines) == ErrorText("", "Process terminated by signal")
+
+
+def test_a_task_that_airflow_stopped_has_no_error_of_its_own() -> None:
+    # As Airflow 3.1 and 3.3 log it when a task or its run is set to failed.
+    stopping = {
+        "event": "Server indicated the task shouldn't be running anymore. Terminating process",
+        "level": "error",
+        "detail": {"detail": {"reason": "not_running", "current_state": "failed"}},
+    }
+    killed = {"event": "Task killed!", "level": "error"}
+    caught = {"event": "no connection", "error_detail": [{"exc_type": "OSError", "exc_value": ""}], "level": "error"}
+    assert last_error([stopping, killed]) == STOPPED
+    assert last_error([caught, stopping, killed]) == STOPPED
 
 
 def test_an_exception_in_plain_text_is_found() -> None:

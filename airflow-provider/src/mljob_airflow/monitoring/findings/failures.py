@@ -1,14 +1,22 @@
 """Finds recurring failures: a task that fails with the same error in several of its last runs.
 
 A run counts as one failure of a task, even if several instances of a mapped task fail in the run.
+
+Airflow gives a task instance the state ``failed`` too if its run is cancelled. Such a task instance
+is no failure, and its run is none of the task's last runs. A cancelled task instance has one of
+these signs:
+
+- It has not started.
+- Its note names the cancellation (:mod:`mljob_contract.cancellation_note`).
+- Its log says that Airflow stopped the task (:data:`.STOPPED`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from mljob_airflow.monitoring.findings.fingerprints import ErrorText
+from mljob_airflow.monitoring.findings.fingerprints import STOPPED, ErrorText
 from mljob_airflow.monitoring.findings.mljobs import finding_fields
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.observations import Dag, TaskInstance
@@ -47,7 +55,8 @@ def candidates(failed: Iterable[TaskInstance], *, times: int) -> list[tuple[str,
     """
     runs: dict[tuple[str, str], set[str]] = {}
     for instance in failed:
-        runs.setdefault((instance.dag_id, instance.task_id), set()).add(instance.run_id)
+        if _has_ended_itself(instance):
+            runs.setdefault((instance.dag_id, instance.task_id), set()).add(instance.run_id)
     often = [task for task, ids in runs.items() if len(ids) >= times]
     return sorted(often, key=lambda task: (-len(runs[task]), task))
 
@@ -66,8 +75,12 @@ def last_runs(
         failed: Failed instances of the task, which the history may lack.
         runs: How many of the task's last runs to consider.
     """
-    run_ids = list(dict.fromkeys(instance.run_id for instance in history))[:runs]
-    failed_instances = {instance.run_id: instance for instance in (*failed, *history) if instance.state == "failed"}
+    run_ids = list(dict.fromkeys(instance.run_id for instance in history if _has_ended_itself(instance)))[:runs]
+    failed_instances = {
+        instance.run_id: instance
+        for instance in (*failed, *history)
+        if instance.state == "failed" and _has_ended_itself(instance)
+    }
     return Failures(
         dag, task_id, run_ids, [failed_instances[run_id] for run_id in run_ids if run_id in failed_instances]
     )
@@ -79,6 +92,12 @@ def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
     If there is no such error, but the errors of at least ``times`` runs can't be read, return one
     finding about these failures.
     """
+    stopped = {run_id for run_id, error in failures.errors.items() if error == STOPPED}
+    failures = replace(
+        failures,
+        run_ids=[run_id for run_id in failures.run_ids if run_id not in stopped],
+        failed=[instance for instance in failures.failed if instance.run_id not in stopped],
+    )
     groups: dict[str, list[TaskInstance]] = {}
     texts: dict[str, ErrorText] = {}
     unknown: list[TaskInstance] = []
@@ -98,6 +117,10 @@ def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
         text = "The errors could not be read: the logs have no exception, or can't be reached."
         found.append(_finding(failures, unknown, UNKNOWN, text, links))
     return found
+
+
+def _has_ended_itself(instance: TaskInstance) -> bool:
+    return instance.try_number > 0 and not instance.is_cancelled
 
 
 def _finding(failures: Failures, instances: Sequence[TaskInstance], variant: str, text: str, links: Links) -> Finding:

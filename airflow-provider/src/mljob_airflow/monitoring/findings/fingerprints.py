@@ -52,6 +52,14 @@ class ErrorText:
         return hashlib.sha256(f"{self.type}\n{normalised(self.message)}".encode()).hexdigest()[:10]
 
 
+STOPPED = ErrorText("", "Airflow stopped the task, because its state was changed from outside.")
+"""Stands for the error of a task that Airflow has stopped, for example because somebody set the task
+or its run to failed.
+"""
+_STOPPED = "Server indicated the task shouldn't be running anymore"
+"""The beginning of the line that Airflow logs before it stops the task's process."""
+
+
 def normalised(text: str) -> str:
     """Replace the parts of ``text`` that change from run to run by placeholders. Return at most
     ``MAX_TEXT`` characters.
@@ -71,7 +79,7 @@ def shortened(text: str, length: int = MAX_TEXT) -> str:
 def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
     """Return the last exception in a task's log as an :class:`ErrorText`. If the log has no
     exception, return the last line with level error or critical. If the log has no such line
-    either, return None.
+    either, return None. If Airflow has stopped the task, return :data:`STOPPED`.
 
     Args:
         lines: The log's lines from ``GET .../logs/{try}``: objects with ``event``, ``level`` and,
@@ -82,6 +90,7 @@ def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
     """
     exception: ErrorText | None = None
     error_line: ErrorText | None = None
+    stopped = False
     for line in lines:
         if isinstance(line, str):
             match = re.match(
@@ -96,4 +105,5 @@ def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
             exception = ErrorText(str(raised.get("exc_type") or ""), str(raised.get("exc_value") or ""))
         elif str(line.get("level", "")).lower() in ("error", "critical"):
             error_line = ErrorText("", str(line.get("event") or ""))
-    return exception or error_line
+            stopped = stopped or error_line.message.startswith(_STOPPED)
+    return STOPPED if stopped else exception or error_line
