@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 from airflow_client.client import (
     BulkBodyBulkTaskInstanceBody,
@@ -12,6 +13,8 @@ from airflow_client.client import (
     DAGRunPatchBody,
     TaskInstanceApi,
 )
+
+from mljob_contract.cancellation_note import cancellation_line, is_cancelled
 
 from ...core.mljob.identity import cancel_run_id
 from ...core.run.facts import TaskKey
@@ -30,7 +33,7 @@ from ...errors import (
 from . import absence
 from .answers import Absent, Answer
 from .bodies import MAX_PAGE_BYTES
-from .rows import assert_about
+from .rows import assert_about, now, task_fact
 from .run_requests import RunRequests
 from .session import PAGE, Session
 from .structure import Structure
@@ -42,6 +45,10 @@ ONE_BY_ONE_SECONDS = 10.0
 which Airflow takes about 50 ms. The run is then set to failed, which ends the remaining task
 instances at once.
 """
+NOTED_REASON = "the operator of MLJobs has ended the run"
+"""The reason in the notes of the task instances that the operator sets to failed."""
+MAX_NOTE_LENGTH = 1000
+"""The maximum number of characters of a note that Airflow stores."""
 
 
 class RunCanceller:
@@ -112,15 +119,16 @@ class RunCanceller:
         This method stops setting task instances to failed after ``ONE_BY_ONE_SECONDS`` (10
         seconds), or when a request to set task instances to failed gets an error. Then this method
         sets the run to failed, and Airflow ends the remaining task instances together with the run.
+        Each task instance that this method sets to failed gets a line in its note
+        (:mod:`mljob_contract.cancellation_note`).
         A run that does not exist causes no error.
         """
         deadline = time.monotonic() + ONE_BY_ONE_SECONDS
         with before_effect():
             groups = self._unfinished(dag_id, run_id)
-        for keys in (group[start : start + PAGE] for group in groups for start in range(0, len(group), PAGE)):
+        for entities in (group[start : start + PAGE] for group in groups for start in range(0, len(group), PAGE)):
             if time.monotonic() > deadline:
                 break
-            entities = [{"task_id": task_id, "map_index": index, "new_state": "failed"} for task_id, index in keys]
             action = {"action": "update", "entities": entities, "action_on_non_existence": "skip"}
             body = BulkBodyBulkTaskInstanceBody.from_dict({"actions": [action]})
             try:
@@ -151,19 +159,27 @@ class RunCanceller:
         if cancellation is not None and cancellation.state is RunState.QUEUED:
             self._fail(self._dag_id, cancel_run_id(run_id))
 
-    def _unfinished(self, dag_id: str, run_id: str) -> list[list[TaskKey]]:
-        """Return the unfinished task instances of a run in groups, upstream tasks first. The groups
-        must be set to failed in this order (:func:`.upstream_first`). Return an empty list if an
-        answer of Airflow's can't be read.
+    def _unfinished(self, dag_id: str, run_id: str) -> list[list[dict[str, Any]]]:
+        """Return the requests that set the unfinished task instances of a run to failed, in groups,
+        upstream tasks first. The groups must be sent in this order (:func:`.upstream_first`).
+        Return an empty list if an answer of Airflow's can't be read.
         """
+        unfinished: dict[TaskKey, dict[str, Any]] = {}
+        observed_at = now()
         try:
-            unfinished = [
-                (task.task_id, task.map_index)
-                for task in self._runs.tasks(dag_id, run_id)
-                if task.state not in FINISHED_TASK
-            ]
+            for row in self._runs.task_rows(dag_id, run_id):
+                task = task_fact(row, observed_at)
+                if task.state in FINISHED_TASK:
+                    continue
+                entity = {"task_id": task.task_id, "map_index": task.map_index, "new_state": "failed"}
+                note = row.prose("note", None)
+                if not is_cancelled(note, task.try_number):
+                    line = cancellation_line(task.try_number, NOTED_REASON)
+                    # The note in a request replaces the earlier note.
+                    entity["note"] = f"{note[: MAX_NOTE_LENGTH - len(line) - 1]}\n{line}".strip()
+                unfinished[task.task_id, task.map_index] = entity
             downstream = {task.task_id: task.downstream for task in self._structure.tasks(dag_id)}
-            return upstream_first(unfinished, downstream)
+            return [[unfinished[key] for key in group] for group in upstream_first(unfinished, downstream)]
         except AirflowUnreadable as error:
             log.warning("run %s: task instances are not set to failed one by one: %s", run_id, error)
             return []
