@@ -22,7 +22,9 @@ DIRECTORY = OwnerDirectory({"team-a": "#a", "team-b": "#b"}, "#airflow")
 class FakeSlack:
     errors: dict[str, SlackError] = field(default_factory=dict)
     threads: bool = True
+    lost_threads: set[str] = field(default_factory=set)
     sent: list[tuple[str, str | None, bool]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
     def post(
         self, recipient: Recipient, message: object, *, reply_to: Posted | None = None, broadcast: bool = False
@@ -31,6 +33,9 @@ class FakeSlack:
         address = reply_to.channel if reply_to and thread else recipient.address
         if address in self.errors:
             raise self.errors[address]
+        if thread in self.lost_threads:
+            raise UnreachableError("thread_not_found")
+        self.texts.append(str(message))
         self.sent.append((address, thread, broadcast))
         return Posted(address, f"{len(self.sent)}.0")
 
@@ -78,6 +83,26 @@ def test_messages_to_an_unreachable_owner_go_to_the_fallback_channel(world: Worl
     assert world.notify(A, B) == {"team-a": "new", "team-b": "new"}
     world.notify(A, B, finding("c"), minutes=15)
     assert world.slack.sent == [("#airflow", None, False), ("#b", None, True), ("#airflow", "1.0", True)]
+
+
+def test_an_archived_channel_moves_the_thread_to_the_fallback_channel(world: World) -> None:
+    world.notify(A)
+    world.slack.errors["#a"] = UnreachableError("is_archived")
+    world.notify(A, finding("c"), minutes=15)
+    world.notify(A, finding("c"), finding("d"), minutes=30)
+    assert world.slack.sent == [("#a", None, True), ("#airflow", None, False), ("#airflow", "2.0", True)]
+    assert "who could not be reached. is_archived" in world.slack.texts[1]
+
+
+@pytest.mark.parametrize(("owner", "address"), [("team-a", "#a"), (None, "#airflow")])
+def test_a_lost_thread_is_replaced_in_the_same_channel(world: World, owner: str | None, address: str) -> None:
+    a, b, c = (finding(name, owner=owner) for name in "abc")
+    world.notify(a)
+    world.slack.lost_threads.add("1.0")
+    world.notify(a, b, minutes=15)
+    world.notify(a, b, c, minutes=30)
+    assert world.slack.sent == [(address, None, True), (address, None, True), (address, "2.0", True)]
+    assert not any("could not be reached" in text for text in world.slack.texts)
 
 
 def test_an_unreachable_fallback_channel_does_not_affect_other_owners(world: World) -> None:

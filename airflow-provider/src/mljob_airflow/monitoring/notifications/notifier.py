@@ -1,8 +1,9 @@
 """Sends Slack messages to the owners of the findings in a report.
 
 The state is saved after each message, so a retry of the task does not repeat a message. If Slack
-can't post to an owner's address, the message goes to the fallback channel. If an owner can't be
-notified at all, the other owners are still notified, and then the task fails.
+can't post a reply in an owner's thread, the message starts a new thread. If Slack can't post to the
+owner's address either, the message goes to the fallback channel. If an owner can't be notified at
+all, the other owners are still notified, and then the task fails.
 """
 
 from __future__ import annotations
@@ -122,10 +123,18 @@ def _send(
     reply_to = None
     if before is not None and not notification.starts_thread and before.recipient == recipient.address:
         reply_to = Posted(before.channel, before.thread)
+    content, broadcast = message(notification, page=page), bool(notification.new)
+    if reply_to is not None:
+        try:
+            posted = messenger.post(recipient, content, reply_to=reply_to, broadcast=broadcast)
+        except UnreachableError as error:
+            log.warning("%s; the message starts a new thread.", error)
+        else:
+            # Keep the time stamp of the thread's first message. With the time stamp of the reply,
+            # the next reply would start another thread.
+            return Conversation(recipient.address, posted.channel, reply_to.thread or posted.thread, report.at)
     try:
-        posted = messenger.post(
-            recipient, message(notification, page=page), reply_to=reply_to, broadcast=bool(notification.new)
-        )
+        posted = messenger.post(recipient, content, broadcast=broadcast)
     except UnreachableError as error:
         if recipient.is_fallback:
             raise
@@ -133,7 +142,4 @@ def _send(
         note = f"For {notification.owner}, who could not be reached. {error}"
         fallback = Recipient(directory.fallback, is_fallback=True)
         posted = messenger.post(fallback, message(notification, page=page, note=note))
-    # After a reply, keep the time stamp of the thread's first message. With the time stamp of the
-    # reply, the next reply would start another thread.
-    thread = (reply_to.thread if reply_to else None) or posted.thread
-    return Conversation(recipient.address, posted.channel, thread, report.at)
+    return Conversation(recipient.address, posted.channel, posted.thread, report.at)
