@@ -87,8 +87,7 @@ class Finding(Message):
     variant: str | None = None
     """Distinguishes several findings of one kind about one subject:
 
-    - for ``recurring_failure``, the fingerprint of the error, or ``unknown`` if the error can't be
-      read;
+    - for ``recurring_failure``, the fingerprint of the error, or ``unknown`` if no error was read;
     - for ``stuck_queued``, ``tasks`` if the finding is about tasks, and None if it is about runs;
     - for ``mute_unreadable``, the tag if the finding is about a DAG's tag, and otherwise None.
 

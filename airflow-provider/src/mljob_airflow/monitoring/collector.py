@@ -305,10 +305,11 @@ def _collect_failures(collected: _Collection) -> None:
         if len(last.failed) >= thresholds.failure_times:
             compared.append(last)
     reads = thresholds.log_reads
-    # The number of logs to read is limited. The first round reads failure_times logs of each task,
-    # which suffice to find a recurring error. The second round reads further logs. So a task with
-    # many failures does not use up the limit before the logs of other tasks are read.
-    for most in (thresholds.failure_times, thresholds.failure_runs):
+    # The number of logs to read is limited. The first round reads one log of each task, so that each
+    # finding has an error. The second round reads failure_times logs of each task, which suffice to
+    # find a recurring error. The third round reads further logs. So a task with many failures does
+    # not use up the limit before the logs of other tasks are read.
+    for most in (1, thresholds.failure_times, thresholds.failure_runs):
         for last in compared:
             unread = [instance for instance in last.failed[:most] if instance.run_id not in last.errors][:reads]
             reads -= len(unread)

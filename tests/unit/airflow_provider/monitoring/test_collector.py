@@ -190,6 +190,19 @@ def test_the_number_of_logs_is_bounded_and_the_report_says_so() -> None:
     assert "log_reads" in report.incomplete[FindingKind.RECURRING_FAILURE]
 
 
+def test_a_failure_keeps_its_key_when_not_all_logs_are_read() -> None:
+    names = [f"t{n:02}" for n in range(30)]
+    tasks = [instance for name in names for instance in failing(name)]
+    airflow = FakeAirflow(
+        tasks=tasks, errors={name: ErrorText("OperationalError", f"{name} is down") for name in names}
+    )
+    some, every = make_report(airflow), make_report(airflow, log_reads=1000)
+    assert airflow.calls.count("log") == 60 + 90
+    assert FindingKind.RECURRING_FAILURE in some.incomplete
+    assert {finding.key for finding in some.findings} == {finding.key for finding in every.findings}
+    assert all(finding.detail.startswith("OperationalError: t") for finding in some.findings)
+
+
 def test_a_task_with_many_failures_leaves_logs_to_read_for_the_others() -> None:
     often = [*failing("a", runs=8), *failing("b")]
     airflow = FakeAirflow(tasks=often, errors={n: ErrorText("E", n) for n in "ab"})

@@ -207,6 +207,30 @@ class TestFailures:
         [finding] = self.judged(3, 8, lambda n: None)
         assert finding.variant == failures.UNKNOWN
 
+    @pytest.mark.parametrize(
+        ("read", "detail", "has_fingerprint"),
+        [
+            (["x", "x"], "ValueError: x (in 2 of 3 failures; the other logs were not read)", True),
+            (["x"], "ValueError: x (in 1 of 3 failures; the other logs were not read)", True),
+            ([None], "no error in the log (in 1 of 3 failures; the other logs were not read)", False),
+            ([], "The logs of the failures were not read.", False),
+        ],
+    )
+    def test_a_log_that_was_not_read_counts_for_the_most_frequent_error(
+        self, read: list[str | None], detail: str, has_fingerprint: bool
+    ) -> None:
+        last = failures.last_runs(CHURN, "fit", [instance(n, state="failed") for n in (1, 2, 3)], [], runs=10)
+        for number, text in enumerate(read, 1):
+            last.errors[f"run-{number}"] = ErrorText("ValueError", text) if text else None
+        [finding] = failures.recurring(last, LINKS, times=3)
+        assert finding.detail == detail
+        assert finding.variant == (ErrorText("ValueError", "x").fingerprint if has_fingerprint else failures.UNKNOWN)
+
+    def test_an_error_that_can_not_have_recurred_is_no_finding(self) -> None:
+        last = failures.last_runs(CHURN, "fit", [instance(n, state="failed") for n in (1, 2, 3)], [], runs=10)
+        last.errors.update({"run-1": ErrorText("ValueError", "x"), "run-2": ErrorText("ValueError", "y")})
+        assert failures.recurring(last, LINKS, times=3) == []
+
     def test_a_mapped_task_fails_once_in_a_run(self) -> None:
         failed = [instance(1, state="failed", map_index=n) for n in range(100)]
         assert failures.candidates(failed, times=2) == []

@@ -23,7 +23,7 @@ from mljob_airflow.monitoring.observations import Dag, TaskInstance
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 UNKNOWN = "unknown"
-"""The ``variant`` of a finding about failures whose errors can't be read. Findings about the same
+"""The ``variant`` of a finding about failures of which no error was read. Findings about the same
 task differ in their ``variant``.
 """
 ENDED = ("success", "failed", "skipped")
@@ -44,8 +44,8 @@ class Failures:
     failed: Sequence[TaskInstance]
     """One failed instance for each run in which the task failed, newest first."""
     errors: dict[str, ErrorText | None] = field(default_factory=dict)
-    """The errors that were read, by run id. ``None`` means that the log has no error, or can't be
-    read.
+    """The errors in the logs that were read, by run id. ``None`` means that the log has no error, or
+    can't be read.
     """
 
 
@@ -90,7 +90,8 @@ def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
     """Return a finding for each error that occurred in at least ``times`` of the task's last runs.
 
     If there is no such error, but the errors of at least ``times`` runs can't be read, return one
-    finding about these failures.
+    finding about these failures. If the logs of some failures were not read, return a finding about
+    the most frequent error if this error may have occurred in ``times`` runs.
     """
     stopped = {run_id for run_id, error in failures.errors.items() if error == STOPPED}
     failures = replace(
@@ -101,8 +102,11 @@ def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
     groups: dict[str, list[TaskInstance]] = {}
     texts: dict[str, ErrorText] = {}
     unknown: list[TaskInstance] = []
+    unread = [instance for instance in failures.failed if instance.run_id not in failures.errors]
     for instance in failures.failed:
-        error = failures.errors.get(instance.run_id)
+        if instance.run_id not in failures.errors:
+            continue
+        error = failures.errors[instance.run_id]
         if error is None:
             unknown.append(instance)
         else:
@@ -116,6 +120,17 @@ def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
     if not found and len(unknown) >= times:
         text = "The errors could not be read: the logs have no exception, or can't be reached."
         found.append(_finding(failures, unknown, UNKNOWN, text, links))
+    elif not found and unread:
+        # With the fingerprint of an error that was read, the finding keeps its key when a later
+        # report reads all logs.
+        fingerprint, same = max(groups.items(), key=lambda group: len(group[1]), default=(UNKNOWN, unknown))
+        possible = [instance for instance in failures.failed if instance in same or instance in unread]
+        if len(possible) >= times:
+            text = "The logs of the failures were not read."
+            if same:
+                error_text = str(texts.get(fingerprint, "no error in the log"))
+                text = f"{error_text} (in {len(same)} of {len(possible)} failures; the other logs were not read)"
+            found.append(_finding(failures, possible, fingerprint, text, links))
     return found
 
 
