@@ -81,6 +81,8 @@ class Server:
             if "run_id_pattern" in query:
                 pattern = query["run_id_pattern"][0].lower()
                 rows = [row for row in rows if pattern in row["dag_run_id"].lower()]
+            if "map_index" in query:
+                rows = [row for row in rows if str(row["map_index"]) in query["map_index"]]
             limit, offset = int(query["limit"][0]), int(query.get("offset", ["0"])[0])
             if self.cursors and "cursor" in query:
                 offset = int(query["cursor"][0] or 0)
@@ -287,6 +289,18 @@ def test_dags_are_listed_by_their_last_run_including_stale_dags(server: Server) 
     [(_, query)] = server.asked
     assert query["exclude_stale"] == ["False"] or query["exclude_stale"] == ["false"]
     assert query["dag_run_start_date_gte"][0].startswith("2026-05-04T12:00:00")
+
+
+def test_a_mapped_task_does_not_hide_the_failures_of_other_tasks(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest_reader, "MAX_TASKS", 150)
+    mapped = [row(1, task_id="map", map_index=n) for n in range(1000)]
+    server.lists[TASKS] = ("task_instances", [*mapped, *(row(n) for n in range(3))])
+    found = server.reader.failed_tasks(NOW)
+    assert [ti.run_id for ti in found.rows if ti.task_id == "fit"] == ["run-0", "run-1", "run-2"]
+    assert [ti.map_index for ti in found.rows if ti.task_id == "map"] == list(range(200))
+    assert not found.complete
 
 
 def test_a_404_is_an_empty_answer(server: Server) -> None:

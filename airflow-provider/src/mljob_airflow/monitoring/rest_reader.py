@@ -178,10 +178,19 @@ class AirflowReader:
         return [str(run_id) for run_id in ids if run_id is not None and run_id.prefix == prefix][:MAX_MLJOB_RUNS]
 
     def failed_tasks(self, since: datetime) -> Listing[TaskInstance]:
-        """Return the task instances that failed at or after ``since``, newest first."""
-        return self._instances(
-            "list failed tasks", MAX_TASKS, state=["failed"], end_date_gte=since, order_by=["-end_date"]
-        )
+        """Return the task instances that failed at or after ``since``.
+
+        If there are more than :data:`MAX_TASKS`, return the newest instances, and the newest of the
+        instances that are not mapped or are the first of a mapped task.
+        """
+        query = {"state": ["failed"], "end_date_gte": since, "order_by": ["-end_date"]}
+        every = self._instances("list failed tasks", MAX_TASKS, **query)
+        if every.complete:
+            return every
+        # One mapped task can have so many failed instances that the list lacks all other tasks. The
+        # second list has at most one instance of each task and run.
+        first = self._instances("list failed tasks", MAX_TASKS, map_index=list(REPRESENTATIVES), **query)
+        return Listing(list(dict.fromkeys([*every.rows, *first.rows])), complete=False)
 
     def waiting_tasks(self) -> Listing[TaskInstance]:
         """Return the task instances that wait for a slot or a worker."""
