@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -441,6 +442,23 @@ def test_a_log_is_read_up_to_a_bound(server: Server, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(rest_reader, "MAX_LOG_BYTES", 65536)
     server.answers[LOG] = (200, log(*[{"event": "x" * 100, "level": "info"}] * 5000, RAISED))
     assert server.reader.last_error(FAILED) is None
+
+
+def test_a_long_line_is_not_kept_in_memory(server: Server) -> None:
+    bar = b"\r 50% error" * 2_000_000
+    server.answers[LOG] = (200, log(RAISED) + b"\n" + bar + b"\n" + log({"event": "lost", "level": "error"}))
+    tracemalloc.start()
+    try:
+        assert server.reader.last_error(FAILED) == ErrorText("ValueError", "no rows")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < len(bar) / 2
+
+
+def test_the_lines_after_a_long_line_are_read(server: Server) -> None:
+    server.answers[LOG] = (200, b"\r 50% error" * 200_000 + b"\n" + log(RAISED))
+    assert server.reader.last_error(FAILED) == ErrorText("ValueError", "no rows")
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,10 @@ MAX_WINDOW_TASKS = 50_000
 """The maximum number of task instances that are read for the report about bottlenecks, 100 in a
 request. A busy platform runs that many in a few days.
 """
+MAX_LINE_BYTES = 1024 * 1024
+"""The size from which a line of a task's log is cut. A cut line is not valid JSON, so errors in this
+line are not found. The progress bars of some programs are a single line of many megabytes.
+"""
 MAX_LOG_BYTES = 32 * 1024 * 1024
 """The maximum number of bytes of a task's log that are read to find the last exception. The log is
 read in chunks, and is never in memory as a whole."""
@@ -342,14 +346,18 @@ def _up_to(max_rows: int, found: Iterable[Page]) -> Listing[Answer]:
 
 
 def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
-    rest, size = b"", 0
+    line, size = b"", 0
     for chunk in response.stream(65536):
         size += len(chunk)
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from _readable(lines)
+        end, *lines = chunk.split(b"\n")
+        if len(line) < MAX_LINE_BYTES:
+            line += end
+        if lines:
+            yield from _readable([line, *lines[:-1]])
+            line = lines[-1]
         if size >= MAX_LOG_BYTES:
             return
-    yield from _readable([rest])
+    yield from _readable([line])
 
 
 def _readable(lines: Sequence[bytes]) -> Iterator[Mapping[str, Any] | str]:
