@@ -70,6 +70,15 @@ def test_findings_beyond_the_limit_are_counted_by_kind() -> None:
     assert "… and 18 paused DAGs, 1 import error" in words(body)
 
 
+def test_a_message_with_all_findings_names_the_kinds_that_may_be_missing() -> None:
+    kinds = {FindingKind.RECURRING_FAILURE: "", FindingKind.SLOW_TASK: ""}
+    body = message(notice(CRITICAL), page=PAGE, incomplete=kinds)
+    assert "Findings may be missing: recurring failure, slow task" in words(body)
+    assert complaints(body) == []
+    reply = message(notice(CRITICAL, occasion=NotificationReason.CHANGED), incomplete=kinds)
+    assert "may be missing" not in words(reply)
+
+
 def test_findings_without_an_owner_are_for_the_platform() -> None:
     body = message(Notification("", NotificationReason.NEW, (CRITICAL,), (CRITICAL,)))
     assert body["blocks"][0]["text"]["text"].endswith("· the platform")
@@ -109,7 +118,7 @@ def test_slack_accepts_a_message_with_any_texts(
         for n, (title, detail, other, kind, severity) in enumerate(parts)
     ]
     made = Notification(owner, occasion, tuple(found[::2]), tuple(found), {f.key: f.title for f in found})
-    assert complaints(message(made, page=PAGE, note=remark)) == []
+    assert complaints(message(made, page=PAGE, note=remark, incomplete=list(FindingKind))) == []
 
 
 @given(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from mljob_airflow.monitoring.notifications.owners import Recipient, address_in_
 from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError
 from mljob_airflow.monitoring.notifications.state import NotificationPolicy, NotificationState
 from mljob_airflow.rest.client import AirflowApiError
-from mljob_contract.reports import Finding
+from mljob_contract.reports import Finding, FindingKind
 from tests.unit.airflow_provider.monitoring.reports import finding, report
 
 A, B = finding("a"), finding("b", owner="team-b")
@@ -46,12 +47,17 @@ class World:
     state: NotificationState = field(default_factory=dict)
     directory: OwnerDirectory = DIRECTORY
 
-    def notify(self, *findings: Finding, minutes: float = 0) -> dict[str, str]:
+    def notify(self, *findings: Finding, minutes: float = 0, **fields: Any) -> dict[str, str]:
         def save(state: NotificationState) -> None:
             self.state = state
 
         return notify(
-            report(*findings, minutes=minutes), self.state, NotificationPolicy(), self.slack, self.directory, save
+            report(*findings, minutes=minutes, **fields),
+            self.state,
+            NotificationPolicy(),
+            self.slack,
+            self.directory,
+            save,
         )
 
 
@@ -103,6 +109,12 @@ def test_a_lost_thread_is_replaced_in_the_same_channel(world: World, owner: str 
     world.notify(a, b, c, minutes=30)
     assert world.slack.sent == [(address, None, True), (address, None, True), (address, "2.0", True)]
     assert not any("could not be reached" in text for text in world.slack.texts)
+
+
+def test_messages_say_that_the_report_is_incomplete(world: World) -> None:
+    world.slack.errors["#a"] = UnreachableError("is_archived")
+    world.notify(A, B, incomplete={FindingKind.RECURRING_FAILURE: "403"})
+    assert ["may be missing: recurring failure" in text for text in world.slack.texts] == [True, True]
 
 
 def test_an_unreachable_fallback_channel_does_not_affect_other_owners(world: World) -> None:

@@ -11,7 +11,7 @@ characters in a header, 3,000 in the text of a section, 3,000 in a URL.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -59,7 +59,13 @@ _PLURALS = {
 }
 
 
-def message(notification: Notification, *, page: str | None = None, note: str | None = None) -> Message:
+def message(
+    notification: Notification,
+    *,
+    page: str | None = None,
+    note: str | None = None,
+    incomplete: Collection[FindingKind] = (),
+) -> Message:
     """Return the message for a notification, as a JSON object for Slack.
 
     Args:
@@ -68,6 +74,8 @@ def message(notification: Notification, *, page: str | None = None, note: str | 
             page. The message has a button with this URL, unless the URL is too long for Slack.
         note: A remark about the message itself, for example that the message was meant for another
             recipient.
+        incomplete: The kinds of findings that the report may lack. A message with all findings of
+            the owner names these kinds.
     """
     headline = _headline(notification)
     shown = notification.current if notification.starts_thread else notification.new
@@ -81,6 +89,8 @@ def message(notification: Notification, *, page: str | None = None, note: str | 
         blocks.append(_section(_resolved(notification)))
     if rest := [finding for finding in notification.current if finding not in shown]:
         blocks.append(_context(f"Still open: {summary(rest)}"))
+    if incomplete and notification.starts_thread:
+        blocks.append(_context(f"Findings may be missing: {', '.join(NAMES[kind] for kind in incomplete)}"))
     if page and len(page) <= MAX_URL:
         blocks.append(_button(page))
     return {"text": truncated(f"{headline}: {_titles(notification)}", 1000), "blocks": blocks}

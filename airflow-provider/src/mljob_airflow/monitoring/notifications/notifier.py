@@ -123,7 +123,8 @@ def _send(
     reply_to = None
     if before is not None and not notification.starts_thread and before.recipient == recipient.address:
         reply_to = Posted(before.channel, before.thread)
-    content, broadcast = message(notification, page=page), bool(notification.new)
+    content = message(notification, page=page, incomplete=report.incomplete)
+    broadcast = bool(notification.new)
     if reply_to is not None:
         try:
             posted = messenger.post(recipient, content, reply_to=reply_to, broadcast=broadcast)
@@ -141,5 +142,5 @@ def _send(
         log.warning("%s; the message goes to the fallback channel %s.", error, directory.fallback)
         note = f"For {notification.owner}, who could not be reached. {error}"
         fallback = Recipient(directory.fallback, is_fallback=True)
-        posted = messenger.post(fallback, message(notification, page=page, note=note))
+        posted = messenger.post(fallback, message(notification, page=page, note=note, incomplete=report.incomplete))
     return Conversation(recipient.address, posted.channel, posted.thread, report.at)
