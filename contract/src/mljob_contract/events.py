@@ -242,5 +242,5 @@ class RunCancellation(Message):
     ended before the cancelled run had ended.
     """
     mljob: MLJobRef | None = None
-    """The MLJob of the cancelled run. Absent for a run of a backfill, and if the operator did not
-    start the run."""
+    """The MLJob of the cancelled run. For a run of a backfill, the MLJob in the run's conf. Absent if
+    the operator did not start the run."""

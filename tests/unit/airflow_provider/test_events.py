@@ -44,6 +44,13 @@ def test_a_run_of_a_backfill_belongs_to_the_mljob_in_its_conf() -> None:
     assert event(ctx=ctx).mljob == MLJobRef(namespace="team-a", name="churn.train")
 
 
+def test_the_conf_of_an_mljobs_run_does_not_name_another_mljob() -> None:
+    ctx = context()
+    for run_id in ("mljob.team-b.other.abcdefgh23-1", "nonsense"):
+        ctx["dag_run"] = SimpleNamespace(conf=Marker(run_id, 1).as_conf())
+        assert event(ctx=ctx).mljob == MLJobRef(namespace="team-a", name="churn.train")
+
+
 def test_an_event_has_identity_state_and_dates() -> None:
     assert event(ctx=context(end_date=NOW)) == TaskEvent(
         event=EventName.TASK_SUCCESS,

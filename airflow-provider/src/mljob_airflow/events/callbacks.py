@@ -138,10 +138,13 @@ def mljob_of(run_id: str, conf: Mapping[str, Any] | None = None) -> MLJobRef | N
 
     Args:
         run_id: The run's id, which names the MLJob unless the run is part of a backfill.
-        conf: The run's conf, which names the MLJob if the run is part of a backfill.
+        conf: The run's conf, which names the MLJob if the run is part of a backfill. The conf is
+            ignored if ``run_id`` names an MLJob, because the author of an MLJob may write any key
+            into its conf.
     """
-    marker = Marker.read(conf) if conf else None
-    parsed = RunId.parse(marker.run_id if marker else run_id)
+    parsed = RunId.parse(run_id)
+    if parsed is None and (marker := Marker.read(conf)):
+        parsed = RunId.parse(marker.run_id)
     return MLJobRef(namespace=parsed.namespace, name=parsed.name) if parsed else None
 
 
