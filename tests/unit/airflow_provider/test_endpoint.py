@@ -34,6 +34,9 @@ def connection(**fields: Any) -> SimpleNamespace:
         ({"host": "airflow.example/base", "port": 8443}, "http://airflow.example:8443/base"),
         ({"host": "https://airflow.example:8443/base", "port": 8443}, "https://airflow.example:8443/base"),
         ({"host": "http://[::1]/", "port": 8080}, "http://[::1]:8080"),
+        ({"host": "https://mljob:s3cret@airflow.example/base"}, "https://airflow.example/base"),
+        ({"host": "mljob:s3@cret@airflow.example", "port": 8443}, "http://airflow.example:8443"),
+        ({"host": "https://mljob@airflow.example:8443", "port": 8443}, "https://airflow.example:8443"),
     ],
     ids=[
         "url",
@@ -45,6 +48,9 @@ def connection(**fields: Any) -> SimpleNamespace:
         "host-with-path-and-port",
         "url-with-the-same-port",
         "ipv6-and-port",
+        "url-with-a-password",
+        "host-with-a-password-and-port",
+        "url-with-a-login-and-the-same-port",
     ],
 )
 def test_the_url_is_made_from_the_connection(fields: dict[str, Any], url: str) -> None:

@@ -76,7 +76,8 @@ class Endpoint:
         These fields of the Connection are used:
 
         - ``host``: a URL (``https://airflow.example/base``), or a host name. For a host name,
-          ``schema`` is the URL's scheme (``http`` by default).
+          ``schema`` is the URL's scheme (``http`` by default). A user's name and password in the
+          URL are ignored, because links and errors quote the URL.
         - ``port``: the server's port, if ``host`` has no port.
         - ``login`` and ``password``: the user's name and password. Without ``login``, ``password``
           is a bearer token.
@@ -95,7 +96,7 @@ class Endpoint:
             host = f"{connection.schema or 'http'}://{host}"
         verify = _verify((connection.extra_dejson or {}).get("verify", True))
         return cls(
-            base_url=_with_port(host, connection.port).rstrip("/"),
+            base_url=_server_url(host, connection.port).rstrip("/"),
             login=connection.login or None,
             password=connection.password or None,
             verify_tls=verify is not False,
@@ -103,8 +104,8 @@ class Endpoint:
         )
 
 
-def _with_port(url: str, port: int | None) -> str:
-    """Add the port of an Airflow Connection to a URL.
+def _server_url(url: str, port: int | None) -> str:
+    """Return a URL with the port of an Airflow Connection, and without a user's name and password.
 
     Raises:
         ValueError: The URL is invalid, or has another port.
@@ -120,8 +121,9 @@ def _with_port(url: str, port: int | None) -> str:
         raise ValueError(
             f"the host of the Airflow Connection is not a valid URL: {quoted!r}; set it to the URL of Airflow's API server, for example https://airflow.example:8080"
         )
+    parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
     if not port or own == port:
-        return url
+        return parts.geturl()
     if own is not None:
         raise ValueError(
             f"the Airflow Connection has the port {port}, and its host {quoted!r} has the port {own}: remove one of them"
