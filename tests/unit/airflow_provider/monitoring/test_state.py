@@ -173,6 +173,15 @@ def test_the_state_is_bounded_and_keeps_the_findings_seen_last() -> None:
     assert "dag_paused:0" not in kept["team-a"].findings
 
 
+def test_the_bound_drops_no_finding_of_the_last_report(monitor: Monitor) -> None:
+    owners = tuple(f"team-{n}" for n in range(5))
+    found = [finding(f"d{n}", owners=owners) for n in range(MAX_NOTIFIED // len(owners) + 50)]
+    assert len(monitor.report(*found)) == len(owners)
+    assert monitor.report(*found) == []
+    monitor.report(A, incomplete={FindingKind.DAG_PAUSED: "cut"})
+    assert sum(len(conversation.findings) for conversation in monitor.state.values()) == MAX_NOTIFIED
+
+
 @pytest.mark.parametrize(
     "damaged",
     [

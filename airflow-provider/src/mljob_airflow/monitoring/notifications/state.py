@@ -45,7 +45,8 @@ condition that lasts.
 """
 MAX_NOTIFIED = 2000
 """The maximum number of findings in the state, of all owners together. Above this number, the
-findings that have been missing in reports for the longest time are dropped.
+findings that have been missing in reports for the longest time are dropped. The findings in the
+last report are kept in any case, because otherwise their owners would be notified again.
 """
 MAX_TITLE_LENGTH = 120
 """The maximum number of characters of a finding's title in the state."""
@@ -263,12 +264,12 @@ def after_notification(state: NotificationState, notification: Notification, sen
     if not findings:
         return others
     notified_at = sent.notified_at if notification.starts_thread or before is None else before.notified_at
-    return bounded({**others, notification.owner: replace(sent, notified_at=notified_at, findings=findings)})
+    return {**others, notification.owner: replace(sent, notified_at=notified_at, findings=findings)}
 
 
 def bounded(state: NotificationState) -> NotificationState:
     """Return the state with at most :data:`MAX_NOTIFIED` findings. The findings with the oldest
-    ``last_seen`` are dropped.
+    ``last_seen`` are dropped. All findings with the newest ``last_seen`` are kept.
     """
     everything = sorted(
         (
@@ -280,7 +281,12 @@ def bounded(state: NotificationState) -> NotificationState:
     )
     if len(everything) <= MAX_NOTIFIED:
         return state
-    kept = {(owner, key) for _, owner, key in everything[:MAX_NOTIFIED]}
+    newest = everything[0][0]
+    kept = {
+        (owner, key)
+        for number, (last_seen, owner, key) in enumerate(everything)
+        if number < MAX_NOTIFIED or last_seen == newest
+    }
     smaller = {
         owner: replace(
             conversation,
