@@ -105,6 +105,16 @@ def test_a_long_error_is_cut() -> None:
     assert told.error.message.endswith("…")
 
 
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("broken __str__")
+
+
+def test_an_exception_without_a_text_has_the_name_of_its_class() -> None:
+    told = event(EventName.TASK_FAILED, {**context(), "exception": Unprintable()})
+    assert told.error == TaskError(type="Unprintable", message="Unprintable")
+
+
 def test_an_error_is_masked_before_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     # Airflow's masker finds only whole secrets.
     monkeypatch.setattr(callbacks, "masked", lambda text: text.replace("hunter2", "***"))

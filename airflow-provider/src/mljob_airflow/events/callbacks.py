@@ -152,8 +152,13 @@ def _error(exception: object) -> TaskError | None:
     if exception is None:
         return None
     kind = type(exception).__name__ if isinstance(exception, BaseException) else "Error"
+    try:
+        text = str(exception)
+    except Exception:
+        # The author of a DAG may write an exception whose __str__ fails. Its event is still sent.
+        text = kind
     # Mask the text before it is cut, because the masker does not recognise a cut secret.
-    return TaskError(type=kind, message=truncated(masked(str(exception)), MAX_ERROR_LENGTH))
+    return TaskError(type=kind, message=truncated(masked(text), MAX_ERROR_LENGTH))
 
 
 def _publish(event: EventName, context: Context) -> None:
