@@ -126,6 +126,34 @@ def test_a_value_that_the_dag_refuses_is_an_error(assignments: dict[str, Any], c
     assert complaint in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("assignments", "complaint"),
+    [
+        ({"rate": "NaN"}, "rate=NaN: JSON has neither NaN nor Infinity; use a finite number"),
+        ({"rate": "-Infinity"}, "rate=-Infinity: JSON has neither NaN nor Infinity"),
+        ({"rate": "1e400"}, "rate=Infinity: JSON has neither NaN nor Infinity"),
+        ({"object": '{"rate": NaN}'}, 'object={"rate": NaN}: JSON has neither NaN nor Infinity'),
+        ({"object": "[" * 100_000}, "object: the value is nested too deeply"),
+        ({"object.a": "[" * 100_000}, "object.a: the value is nested too deeply"),
+        ({"object": '{"a":' * 32 + "1" + "}" * 32}, "object: the value is nested too deeply"),
+        ({".".join(["object"] * 2000): "1"}, "object: the value is nested too deeply"),
+    ],
+    ids=["nan", "infinity", "overflow", "nan-in-object", "brackets", "field", "levels", "path"],
+)
+def test_a_value_that_no_conf_can_have_is_an_error(assignments: dict[str, str], complaint: str) -> None:
+    params = (ParamSpec("rate", {"type": "number"}, None, 0.1), ParamSpec("object", {"type": "object"}, None, {}))
+    entry = DagEntry("d", params=params)
+    with pytest.raises(ManifestError) as refused:
+        manifest(entry, conf=set_values(entry, assignments))
+    assert str(refused.value).startswith(complaint)
+
+
+def test_a_value_may_have_all_levels_of_a_conf_but_one() -> None:
+    entry = DagEntry("d", params=(ParamSpec("object", {"type": "object"}),))
+    conf = set_values(entry, {"object": '{"a":' * 31 + "1" + "}" * 31})
+    assert read(manifest(entry, conf=conf))["spec"]["conf"] == conf
+
+
 @pytest.mark.parametrize("name", ["", "Upper", "-a", "a..b", "a.-b", "a" * (MAX_NAME_LENGTH + 1), "a\n"])
 def test_a_name_that_is_invalid_in_kubernetes_is_an_error(name: str) -> None:
     if name:

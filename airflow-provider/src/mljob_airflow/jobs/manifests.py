@@ -24,6 +24,7 @@ from mljob_airflow.jobs.catalog import DagEntry
 from mljob_airflow.jobs.explanations import bounds, type_name, wrapped
 from mljob_airflow.jobs.param_schema import ParamSpec, problems
 from mljob_airflow.jobs.suggestions import unknown
+from mljob_contract.mljob import MAX_CONF_LEVELS
 
 API_VERSION, KIND = "mljob.dev/v1alpha1", "MLJob"
 WIDTH = 100
@@ -52,13 +53,19 @@ def manifest(
 
     Raises:
         ManifestError: The name is not valid for an MLJob, or the conf has a param that the DAG
-            lacks or a value that the DAG refuses.
+            lacks, a value that the DAG refuses, or a value that is not JSON or nested too deeply.
     """
     conf = conf or {}
     for given, value in conf.items():
         spec = entry.param(given)
         if spec is None:
             raise ManifestError(unknown(entry.dag_id, "param", given, [param.name for param in entry.params]))
+        if _levels(value) >= MAX_CONF_LEVELS:
+            raise _too_deep(given)
+        if not _is_json(value):
+            raise ManifestError(
+                f"{given}={json.dumps(value)}: JSON has neither NaN nor Infinity; use a finite number, or a string in quotes"
+            )
         if found := problems(value, spec.schema):
             raise ManifestError(f"{given}={json.dumps(value)}: {'; '.join(found)}")
     return "\n".join(_lines(entry, _checked_name(name or default_name(entry.dag_id)), namespace, conf)) + "\n"
@@ -90,7 +97,8 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
         assignments: A dict from paths such as ``optimizer.rate`` to texts such as ``0.1``.
 
     Raises:
-        ManifestError: An assignment sets a field of a value that has no fields.
+        ManifestError: An assignment sets a field of a value that has no fields, or a value is
+            nested too deeply to be parsed.
     """
     conf: dict[str, Any] = {}
     for path, text in assignments.items():
@@ -109,7 +117,10 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
             if not isinstance(target, dict):
                 raise ManifestError(f"can't set {path}: {key} is {json.dumps(target)}, which has no fields")
             key = part
-        target[key] = _value(text, schema)
+        try:
+            target[key] = _value(text, schema)
+        except RecursionError as error:
+            raise _too_deep(path) from error
     return conf
 
 
@@ -132,6 +143,29 @@ def _value(text: str, schema: Mapping[str, Any]) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _levels(value: Any) -> int:
+    """Return how deep lists and objects are nested in ``value``. The function does not recurse."""
+    levels, layer = 0, [value]
+    while layer := [node for node in layer if isinstance(node, dict | list)]:
+        levels += 1
+        layer = [child for node in layer for child in (node.values() if isinstance(node, dict) else node)]
+    return levels
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _too_deep(path: str) -> ManifestError:
+    return ManifestError(
+        f"{path}: the value is nested too deeply; the conf of an MLJob has at most {MAX_CONF_LEVELS} levels, and the conf itself is one"
+    )
 
 
 def _checked_name(name: str) -> str:
