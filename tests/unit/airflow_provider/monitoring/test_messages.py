@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,6 +96,15 @@ def test_special_characters_of_slack_are_escaped() -> None:
     assert "&lt;b&gt; &amp; c" in words(body)
     assert "<!channel>" not in words(body)
     assert complaints(body) == []
+
+
+@pytest.mark.parametrize("occasion", NotificationReason)
+def test_the_text_of_the_notification_on_a_phone_is_escaped(occasion: NotificationReason) -> None:
+    title = "pool <!channel> & co is full"
+    made = notice(finding(title=title), occasion=occasion, resolved={"pool_saturated:x": title})
+    shown = message(replace(made, owner="<!here>"))["text"]
+    assert "<" not in shown
+    assert shown.endswith("&lt;!here&gt;: pool &lt;!channel&gt; &amp; co is full")
 
 
 text = st.text(max_size=5000)

@@ -93,7 +93,8 @@ def message(
         blocks.append(_context(f"Findings may be missing: {', '.join(NAMES[kind] for kind in incomplete)}"))
     if page and len(page) <= MAX_URL:
         blocks.append(_button(page))
-    return {"text": truncated(f"{headline}: {_titles(notification)}", 1000), "blocks": blocks}
+    # Slack parses mentions such as <!channel> in the text too, so the text is escaped.
+    return {"text": _line(f"{headline}: {_titles(notification)}", MAX_DETAIL), "blocks": blocks}
 
 
 def summary(findings: Sequence[Finding]) -> str:
