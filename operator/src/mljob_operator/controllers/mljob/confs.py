@@ -30,6 +30,7 @@ from ...core.conf.conf import (
 )
 from ...core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 from ...core.frozen import frozen
+from ...core.mljob.airflow_use import is_reachable
 from ...core.mljob.classification.state import State
 from ...core.mljob.identity import has_one_spec, runs_current_spec
 from ...core.mljob.resource.job import Job
@@ -175,7 +176,7 @@ class Confs:
         """
         if self.redaction(s).complete:
             return
-        self._known_secrets[s.job.key] = replace(self._secrets_of(s.job), asked_at=self._clock())
+        self.begin_read(s)
         conf = await _submitted_conf(s, dag_runs)
         if conf is None:
             # The run does not exist any more, so its conf stays unknown.
@@ -188,9 +189,14 @@ class Confs:
             return
         self._known_secrets[s.job.key] = replace(found, redaction=replace(found.redaction, complete=True), run=s.run)
 
+    def begin_read(self, s: State) -> None:
+        """Remember that the operator tries to read the run's conf now (:meth:`read_at`)."""
+        self._known_secrets[s.job.key] = replace(self._secrets_of(s.job), asked_at=self._clock())
+
     def read_at(self, s: State) -> datetime | None:
         """Return when the run's conf should be read from Airflow: ``ASK_AGAIN_AFTER`` (10 seconds)
-        after the last try, or now if there was no try.
+        after the last try, or now if there was no try. While Airflow can't be reached, return
+        ``ASK_AGAIN_AFTER`` from now.
 
         Return None in any of these cases:
 
@@ -200,7 +206,7 @@ class Confs:
         """
         if not s.current.open or self.redaction(s).complete or not may_quote(s):
             return None
-        asked_at = self._secrets_of(s.job).asked_at
+        asked_at = self._secrets_of(s.job).asked_at if is_reachable(s) else s.now
         return asked_at + ASK_AGAIN_AFTER if asked_at is not None else s.now
 
     def redaction(self, s: State) -> Redaction:

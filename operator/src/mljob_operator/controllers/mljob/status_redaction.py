@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from ...core.conf.redaction import Redaction
-from ...core.mljob.airflow_use import is_reachable
 from ...core.mljob.classification.state import State
 from ...core.mljob.transient_state import TransientState
 from ...core.status.disclosure import redacted_state
@@ -42,7 +41,9 @@ class StatusRedaction:
         if redaction.complete:
             return redaction
         at = self._confs.read_at(state)
-        if at is not None and at <= state.now and is_reachable(state):
+        if at is not None and at <= state.now:
+            # The credentials for this Airflow may be unusable, which is a failed try too.
+            self._confs.begin_read(state)
             try:
                 await self._confs.read(state, dag_runs_of(state, self._airflows))
             except AirflowError as error:
