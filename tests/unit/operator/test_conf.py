@@ -177,7 +177,8 @@ class TestConf:
         assert told == [
             "The conf does not fit the params of DAG 'train': spec.conf.epoch: the DAG has no such param (did you mean epochs?). "
             "The operator submits the run, because Airflow accepts such keys, but the tasks may ignore them. "
-            "If a key is misspelt, correct it and run the job again."
+            "If a key is misspelt, create an MLJob with another name, or delete this one and apply it corrected: "
+            "runPolicy Once refuses a change of the conf after the submission."
         ]
         assert world.condition("UnknownParams") == "True"
         await world.restart()
@@ -200,6 +201,8 @@ class TestConf:
     async def test_corrected_spec_ends_the_warning(self, world: World) -> None:
         world.airflow.dag_params["train"] = {"epochs": {"value": 3, "schema": {"type": "integer"}}}
         await world.apply(conf={"epoch": 20}, runPolicy="OnChange")
+        [told] = [notice.message for _, notice in world.jobs.kube_events if notice.reason == "UnknownParams"]
+        assert told.endswith(" If a key is misspelt, correct the key: the corrected conf runs again.")
         await end(world, RunState.SUCCESS)
         await edit(world, conf={"epochs": 20})
         await world.later(30)

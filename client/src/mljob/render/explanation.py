@@ -140,7 +140,7 @@ def _ways_out(job: MLJob, task: Task | None, scope: str) -> list[WayOut]:
     found = [] if is_all_right(job) else _by_phase(job, name)
     found += _by_reason(job, name, scope)
     if job.is_true("UnknownParams"):
-        found.append(WayOut("Correct the keys of the conf.", f"kubectl edit mljob {name}"))
+        found.append(_unknown_params(job, name))
     return found
 
 
@@ -156,6 +156,16 @@ def _by_phase(job: MLJob, name: str) -> list[WayOut]:
     if job.phase == "Cancelled":
         return [WayOut("A cancelled MLJob stays so. To run it again, create an MLJob with another name.")]
     return []
+
+
+def _unknown_params(job: MLJob, name: str) -> WayOut:
+    # The run was submitted, so runPolicy decides whether a change of the conf runs. After a cancellation no change does.
+    policy = fields.text(job.raw_spec, "runPolicy")
+    if policy in ("OnChange", "OncePerSpec") and job.raw_spec.get("cancel") is not True:
+        return WayOut("Correct the keys of the conf. The corrected conf runs again.", f"kubectl edit mljob {name}")
+    return WayOut(
+        "To correct the keys of the conf, create an MLJob with another name, or delete this one and apply it corrected."
+    )
 
 
 def _by_reason(job: MLJob, name: str, scope: str) -> list[WayOut]:

@@ -129,7 +129,7 @@ WAYS_OUT = [
                 {**condition("UnknownParams", "True"), "message": "epoch: did you mean epochs?"},
             ],
         },
-        "kubectl edit mljob digits",
+        "create an MLJob with another name, or delete this one and apply it corrected",
     ),
 ]
 
@@ -146,6 +146,26 @@ def test_why_ends_with_the_way_out(status: dict[str, Any], way: str, cluster: ML
     cluster.put("digits", status=status)
     cluster.patch("digits", {"spec": {"confFrom": [{"outputsRef": {"name": "upstream"}}]}})
     assert way in plugin("why", "digits").out.split("\n\n", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "may_edit"),
+    [
+        ({}, False),
+        ({"runPolicy": "Once"}, False),
+        ({"runPolicy": "OnChange"}, True),
+        ({"runPolicy": "OncePerSpec"}, True),
+        ({"runPolicy": "OnChange", "cancel": True}, False),
+    ],
+)
+def test_unknown_params_are_corrected_by_an_edit_only_if_the_edit_runs(
+    spec: dict[str, Any], may_edit: bool, cluster: MLJobCluster
+) -> None:
+    cluster.put("digits", status=running(reason="Running", conditions=[condition("UnknownParams", "True")]))
+    cluster.patch("digits", {"spec": spec})
+    [way] = explain(MLJob(cluster.get("digits")), datetime.now(UTC)).ways_out
+    assert way.command == ("kubectl edit mljob digits" if may_edit else "")
+    assert ("delete this one" in way.text) is not may_edit
 
 
 def test_why_of_an_mljob_that_is_all_right_offers_nothing(cluster: MLJobCluster, plugin: Plugin) -> None:

@@ -17,6 +17,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from mljob_contract.mljob import RunPolicy
+
 from ...core.conf.conf import (
     Source,
     excess,
@@ -44,11 +46,15 @@ from .recent_params import RecentParams
 
 ASK_AGAIN_AFTER = timedelta(seconds=10)
 """The time between a failed try to read a conf from Airflow and the next try."""
-SUBMITTED_ANYWAY = (
-    "The operator submits the run, because Airflow accepts such keys, but the tasks may ignore them. "
-    "If a key is misspelt, correct it and run the job again."
+SUBMITTED_ANYWAY = "The operator submits the run, because Airflow accepts such keys, but the tasks may ignore them."
+"""The sentence after the unknown keys of a conf that is not refused."""
+CORRECT = (
+    "If a key is misspelt, create an MLJob with another name, or delete this one and apply it corrected: "
+    "runPolicy Once refuses a change of the conf after the submission."
 )
-"""The end of the message about unknown keys of a conf that is not refused."""
+"""What to do about a misspelt key with runPolicy Once."""
+CORRECT_AND_RUN = "If a key is misspelt, correct the key: the corrected conf runs again."
+"""What to do about a misspelt key with another runPolicy."""
 
 UNKNOWN = Redaction(complete=False)
 """The redaction of a run whose values from Secrets are not known."""
@@ -135,7 +141,8 @@ class Confs:
         message = f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join([*unknown, *invalid])}."
         if invalid or (unknown and refuses_unknown_keys(params)):
             raise ValidationFailed(f"{message} Change it, or the DAG's params. {TRIED_AGAIN}")
-        return BuiltConf(conf, f"{message} {SUBMITTED_ANYWAY}" if unknown else "")
+        correct = CORRECT if job.spec.run_policy is RunPolicy.ONCE else CORRECT_AND_RUN
+        return BuiltConf(conf, f"{message} {SUBMITTED_ANYWAY} {correct}" if unknown else "")
 
     async def _sources(self, s: State) -> list[Source]:
         """Return a :class:`.Source` for each entry of ``spec.confFrom``: a ConfigMap, a Secret, or
