@@ -14,11 +14,9 @@ from ..resource import MLJob
 from ..text import plain
 from ..verdict import retry_is_suspended, retry_waits
 from . import fields, states, times
-from .rows import MAX_NAME, is_all_right, sentence
+from .rows import MAX_MESSAGE, MAX_NAME, is_all_right, sentence
 from .tasks import Task, tasks_of
 
-MAX_SENTENCE = 1024
-"""The maximum number of characters of the sentence. The message of a status has the same limit."""
 MAX_FACTS = 10
 _MAX_URL = 2_000
 
@@ -87,7 +85,7 @@ def explain(job: MLJob, now: datetime, scope: str = "") -> Explanation:
         name=plain(job.name, MAX_NAME),
         sign=states.of_phase(job.phase, retry_waits=retry_waits(job)),
         reason=plain(job.reason, MAX_NAME),
-        sentence=sentence(job, MAX_SENTENCE),
+        sentence=sentence(job),
         task=task,
         facts=tuple(_facts(job, now))[:MAX_FACTS],
         ways_out=tuple(_ways_out(job, task, scope)),
@@ -121,7 +119,7 @@ def _facts(job: MLJob, now: datetime) -> list[tuple[str, str]]:
         facts.append(("Waiting", times.duration(times.between(job.created_at, now))))
     omitted = status.get("outputsOmitted")
     if isinstance(omitted, list) and omitted:
-        facts.append(("Outputs left out", plain(", ".join(map(str, omitted)), MAX_SENTENCE)))
+        facts.append(("Outputs left out", plain(", ".join(map(str, omitted)), MAX_MESSAGE)))
     return [(name, value) for name, value in facts if value]
 
 

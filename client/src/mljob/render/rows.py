@@ -15,8 +15,10 @@ from .tasks import MAX_TASK_ID, tasks_of
 MAX_NAME = 140
 MAX_POINT = 80
 """The maximum number of characters of a sweep's values in a list."""
-MAX_MESSAGE = 400
-"""The maximum number of characters of a message in a list."""
+MAX_MESSAGE = 1024
+"""The maximum number of characters of a message. The CRD has the same limit, so only an unusual
+message is cut.
+"""
 _SMOOTH = frozenset({"Submitting", "Submitted", "Queued", "Running", "TaskRunning", "RunsInProgress", "Succeeded"})
 """The reasons of an MLJob that is all right. With any other reason, the row of the MLJob in a list
 also has the message.
@@ -104,7 +106,7 @@ def is_all_right(job: MLJob) -> bool:
     return job.phase != "" and job.reason in _SMOOTH and not has_problem
 
 
-def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
+def sentence(job: MLJob) -> str:
     """Return a text of one or more sentences about an MLJob, for people. The text has these parts:
 
     - The message of the status, without the kubectl command that requests a retry.
@@ -114,25 +116,20 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
       its changed spec can't run.
 
     For an MLJob without a status, the text is :data:`NEW`.
-
-    Args:
-        job: The MLJob.
-        limit: The maximum number of characters of each message in the text. If a requested retry
-            has not begun, also the maximum for the whole text.
     """
     if not job.phase:
         return NEW
-    said = plain(job.sentence or job.reason, limit)
+    said = plain(job.sentence or job.reason, MAX_MESSAGE)
     unknown = job.conditions.get("UnknownParams", {}) if job.is_true("UnknownParams") else {}
-    parts = [said, plain(fields.text(unknown, "message"), limit)]
+    parts = [said, plain(fields.text(unknown, "message"), MAX_MESSAGE)]
     if job.is_being_deleted:
         parts.insert(0, "The MLJob is being deleted.")
     elif retry_waits(job):
-        return plain(" ".join(part for part in (retry_notice(job), *parts) if part), limit)
+        parts.insert(0, retry_notice(job))
     elif job.phase in _ENDED and job.is_true("Reconciling"):
-        parts.append(plain(fields.text(job.conditions["Reconciling"], "message"), limit))
+        parts.append(plain(fields.text(job.conditions["Reconciling"], "message"), MAX_MESSAGE))
     else:
-        parts.append(plain(stall_message(job), limit))
+        parts.append(plain(stall_message(job), MAX_MESSAGE))
     return " ".join(dict.fromkeys(part for part in parts if part))
 
 

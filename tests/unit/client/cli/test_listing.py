@@ -90,6 +90,16 @@ def test_filter_that_no_mljob_can_match_is_an_error(
     assert cluster.asked == []
 
 
+def test_message_in_a_pipe_is_whole(cluster: MLJobCluster, plugin: Plugin) -> None:
+    message = f"Task fit failed: {'x' * 1006}!"
+    assert len(message) == 1024, "the longest message of a status"
+    cluster.put("digits", status=failed(message=message))
+    assert message in plugin("list").out
+    assert message in plugin("wait", "digits").out
+    cluster.patch("digits", {"metadata": {"annotations": {"mljob.dev/retry-requested-at": "1"}}})
+    assert message in plugin("list").out
+
+
 def test_filter_takes_any_case(cluster: MLJobCluster, plugin: Plugin) -> None:
     plugin("list", "--type", "datasetgeneration")
     assert cluster.asked[-1].query["fieldSelector"] == "spec.type=DatasetGeneration"
