@@ -4,6 +4,7 @@ actions.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -168,35 +169,54 @@ def _unknown_params(job: MLJob, name: str) -> WayOut:
 
 def _by_reason(job: MLJob, name: str, scope: str) -> list[WayOut]:
     make = _BY_REASON.get(job.reason)
-    return [] if make is None else [make(name, job, scope)]
+    return [] if make is None else make(name, job, scope)
 
 
-def _edit(what: str) -> Callable[[str, MLJob, str], WayOut]:
-    return lambda name, _job, _scope: WayOut(what, f"kubectl edit mljob {name}")
+def _edit(what: str) -> Callable[[str, MLJob, str], list[WayOut]]:
+    return lambda name, _job, _scope: [WayOut(what, f"kubectl edit mljob {name}")]
 
 
-def _airflows(what: str, verb: str) -> Callable[[str, MLJob, str], WayOut]:
+def _airflows(what: str, verb: str) -> Callable[[str, MLJob, str], list[WayOut]]:
     # kubectl ignores the namespace in the scope, because AirflowInstances have none.
-    return lambda _name, _job, scope: WayOut(what, f"kubectl {verb} airflowinstances {scope}".rstrip())
+    return lambda _name, _job, scope: [WayOut(what, f"kubectl {verb} airflowinstances {scope}".rstrip())]
 
 
-def _other_jobs(_name: str, job: MLJob, scope: str) -> WayOut:
+def _other_jobs(name: str, job: MLJob, scope: str) -> list[WayOut]:
     sources = (fields.child(source, "outputsRef") for source in fields.children(job.raw_spec, "confFrom"))
     others = [plain(fields.text(source, "name"), MAX_NAME) for source in sources if source]
     shown = shlex.quote(others[0]) if len(others) == 1 else "NAME"
     listed = f": {', '.join(others)}" if len(others) > 1 else ""
-    return WayOut(f"See why the other MLJob has not succeeded{listed}.", f"kubectl mljob why {shown} {scope}".rstrip())
+    return [
+        WayOut(f"See the state of the other MLJob{listed}.", f"kubectl mljob why {shown} {scope}".rstrip()),
+        WayOut(
+            "Or, if an outputsRef has a wrong name or wrong keys, correct the outputsRef. The MLJob continues by itself.",
+            f"kubectl edit mljob {name}",
+        ),
+    ]
 
 
-_BY_REASON: dict[str, Callable[[str, MLJob, str], WayOut]] = {
-    "ValidationFailed": _edit("Correct the field that the message names. It continues by itself."),
+def _invalid(name: str, job: MLJob, _scope: str) -> list[WayOut]:
+    if _OWN_FIELD.search(job.message):
+        return [
+            WayOut("Correct the field that the message names. It continues by itself.", f"kubectl edit mljob {name}")
+        ]
+    return [WayOut("The cause is not in the spec of this MLJob: do what the message says.")]
+
+
+_OWN_FIELD = re.compile(r"\bspec\.(?!access\b|confFrom\b(?!\.\w))\w")
+"""A field of the MLJob's spec in a message. These are none: ``its spec.access`` of an
+AirflowInstance, ``spec.confFrom[0] (ConfigMap params).epochs``, which is a value in the ConfigMap,
+and ``an object of spec.confFrom``.
+"""
+_BY_REASON: dict[str, Callable[[str, MLJob, str], list[WayOut]]] = {
+    "ValidationFailed": _invalid,
     "DagNotFound": _edit("If the DAG's id is misspelt, correct spec.dagId. It continues by itself."),
     "WaitingForMLJob": _other_jobs,
     "DependencyFailed": _other_jobs,
     "AirflowInstanceNotFound": _airflows("See which Airflows there are.", "get"),
     "NoDefaultAirflow": _airflows("See which Airflows there are.", "get"),
     "AirflowInstanceNotReady": _airflows("See why it is not ready.", "describe"),
-    "ReferenceMissing": lambda *_: WayOut("Create the object that the message names. It continues by itself."),
-    "DagPaused": lambda *_: WayOut("Unpause the DAG in Airflow. It continues by itself."),
+    "ReferenceMissing": lambda *_: [WayOut("Create the object that the message names. It continues by itself.")],
+    "DagPaused": lambda *_: [WayOut("Unpause the DAG in Airflow. It continues by itself.")],
 }
 """The ways out for reasons whose message names no command."""

@@ -109,6 +109,8 @@ WAYS_OUT = [
     ({**running(), "phase": "Suspended", "reason": "Suspended"}, "kubectl mljob resume digits"),
     ({**running(), "phase": "Pending", "reason": "WaitingForMLJob"}, "kubectl mljob why upstream"),
     ({**running(), "phase": "Pending", "reason": "DependencyFailed"}, "kubectl mljob why upstream"),
+    ({**running(), "phase": "Pending", "reason": "WaitingForMLJob"}, "kubectl edit mljob digits"),
+    ({**running(), "phase": "Pending", "reason": "DependencyFailed"}, "kubectl edit mljob digits"),
     ({**running(), "phase": "Pending", "reason": "DagNotFound"}, "spec.dagId"),
     ({**running(), "phase": "Pending", "reason": "NoDefaultAirflow"}, "kubectl get airflowinstances"),
     ({**running(), "reason": "DagPaused"}, "Unpause the DAG"),
@@ -166,6 +168,36 @@ def test_unknown_params_are_corrected_by_an_edit_only_if_the_edit_runs(
     [way] = explain(MLJob(cluster.get("digits")), datetime.now(UTC)).ways_out
     assert way.command == ("kubectl edit mljob digits" if may_edit else "")
     assert ("delete this one" in way.text) is not may_edit
+
+
+_OF_THE_MLJOB = [
+    "The conf does not fit the params of DAG 'train': spec.conf.epochs: 'many' is not of type 'integer'. "
+    "The operator tries again every few minutes, and at once when the spec or an object of spec.confFrom changes.",
+    "spec.backfill is required for type Backfill, and allowed only for that type. Correct the spec to run the MLJob.",
+    "spec.confFrom.0.optional: Input should be a valid boolean, not 'yes'. Correct the spec to run the MLJob.",
+    "DAG 'mljob_cancel' is reserved for the platform: no MLJob may run it. To run something else, set spec.dagId to another DAG.",
+]
+_OF_OTHERS = [
+    "No access rule of AirflowInstance prod lets namespace team-a (labels: none) run DAG 'train'. "
+    "The rule that is missing in its spec.access: {dags: [train]}",
+    "The conf does not fit the params of DAG 'train': spec.confFrom[0] (ConfigMap params).epochs: '3' is not of type 'integer'. "
+    "The operator tries again every few minutes, and at once when the spec or an object of spec.confFrom changes.",
+    "Run x is not in Airflow any more, so its conf is not known, and runPolicy Once refuses the changed spec. "
+    "Create an MLJob with another name.",
+]
+
+
+@pytest.mark.parametrize(
+    ("message", "command"),
+    [*((each, "kubectl edit mljob digits") for each in _OF_THE_MLJOB), *((each, "") for each in _OF_OTHERS)],
+)
+def test_refused_mljob_is_edited_only_if_its_own_spec_has_the_error(
+    message: str, command: str, cluster: MLJobCluster
+) -> None:
+    cluster.put("digits", status=stalled(message=message))
+    [way] = explain(MLJob(cluster.get("digits")), datetime.now(UTC)).ways_out
+    assert way.command == command
+    assert ("do what the message says" in way.text) is not bool(command)
 
 
 def test_why_of_an_mljob_that_is_all_right_offers_nothing(cluster: MLJobCluster, plugin: Plugin) -> None:
