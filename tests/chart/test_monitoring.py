@@ -262,6 +262,20 @@ def test_prometheus_rule_has_the_alerts_for_its_scrape(render: Render) -> None:
         assert each["annotations"]["runbook_url"] == f"https://docs.example.com/alerts.html#{each['alert'].lower()}"
 
 
+@pytest.mark.parametrize("label", ["app.kubernetes.io/name", "app.kubernetes.io/instance", "helm.sh/chart"])
+def test_alerts_select_the_job_that_the_service_monitor_sets(render: Render, label: str) -> None:
+    values = {"prometheusRule": {"enabled": True}, "serviceMonitor": {"enabled": True, "jobLabel": label}}
+    rendered = render(values, release="second")
+    text = yaml.safe_dump(rendered.one("PrometheusRule")["spec"], width=10_000)
+
+    assert set(re.findall(r'job="([^"]*)"', text)) == {rendered.one("Service")["metadata"]["labels"][label]}
+
+
+def test_label_of_the_job_has_no_effect_without_a_service_monitor(render: Render) -> None:
+    rule = render({"prometheusRule": {"enabled": True}, "serviceMonitor": {"jobLabel": "team"}}).one("PrometheusRule")
+    assert rule["spec"] == libyaml.load(ALERTS)
+
+
 def test_runbook_is_a_path_without_a_url(render: Render) -> None:
     rule = render({"prometheusRule": {"enabled": True}}).one("PrometheusRule")
     assert rule["spec"] == libyaml.load(ALERTS)

@@ -55,6 +55,11 @@ def test_the_commands_use_a_namespace_that_the_operator_manages(notes: Notes) ->
         ),
         pytest.param({"kafka": {"bootstrapServers": ""}}, "statuses change a few seconds later", id="Kafka"),
         pytest.param(
+            {"prometheusRule": {"enabled": True}},
+            'The alerts select the metrics with job="mljob-operator"',
+            id="scrape",
+        ),
+        pytest.param(
             {"crds": {"install": False}},
             "Apply the CRDs of MLJob and AirflowInstance yourself, before the operator starts",
             id="CRDs",
@@ -63,6 +68,12 @@ def test_the_commands_use_a_namespace_that_the_operator_manages(notes: Notes) ->
 )
 def test_a_note_names_what_is_missing(notes: Notes, values: dict[str, Any], expected: str) -> None:
     assert expected in notes(merged(COMPLETE, values))
+
+
+def test_alerts_with_a_service_monitor_get_no_note(notes: Notes) -> None:
+    values = {"prometheusRule": {"enabled": True}, "serviceMonitor": {"enabled": True}}
+
+    assert "NOTE" not in notes(merged(COMPLETE, values))
 
 
 def test_with_mljob_api_the_notes_check_it_and_read_a_log(notes: Notes) -> None:

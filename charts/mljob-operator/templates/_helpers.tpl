@@ -27,6 +27,12 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
+{{/* The label job of the operator's metrics: the name of the Service, or the label of it that serviceMonitor.jobLabel names. */}}
+{{- define "mljob-operator.scrapeJob" -}}
+{{- $label := ternary .Values.serviceMonitor.jobLabel "" .Values.serviceMonitor.enabled }}
+{{- ternary (get (include "mljob-operator.labels" . | fromYaml) $label) (include "mljob-operator.fullname" .) (ne $label "") }}
+{{- end }}
+
 {{- define "mljob-operator.serviceAccountName" -}}
 {{- default (include "mljob-operator.fullname" .) .Values.serviceAccount.name }}
 {{- end }}
