@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from tests import libyaml
 from tests.chart.rendering import CHART, NAMESPACE, RELEASE, complete, merged, run_helm
 
 Notes = Callable[[Mapping[str, Any]], str]
 
+VERSION = libyaml.load((CHART / "Chart.yaml").read_text())["version"]
 COMPLETE: dict[str, Any] = {
     "airflow": {"existingSecret": "airflow-credentials"},
     "kafka": {"bootstrapServers": "kafka:9092"},
@@ -47,6 +49,11 @@ def test_the_commands_use_a_namespace_that_the_operator_manages(notes: Notes) ->
     [
         pytest.param(
             {"airflow": {"existingSecret": ""}}, "kubectl create secret generic airflow-credentials", id="credentials"
+        ),
+        pytest.param(
+            {"airflow": {"existingSecret": ""}},
+            f"<chart> --version {VERSION} --namespace {NAMESPACE} --reset-then-reuse-values \\\n",
+            id="upgrade with credentials",
         ),
         pytest.param(
             {"airflow": {"url": "", "existingSecret": ""}},

@@ -409,6 +409,8 @@ def of_helm(arguments: Sequence[str]) -> Iterator[str]:
         path = value.partition("=")[0]
         if name == "--set" and not has_value(path):
             yield f"the chart has no value {path}"
+        if name == "--reuse-values":
+            yield f"{name} fails with a chart that has further values: use --reset-then-reuse-values"
 
 
 def of_mljob_airflow(arguments: Sequence[str]) -> Iterator[str]:

@@ -245,7 +245,9 @@ class TestMessages:
         ("airflow", "remedy"),
         [
             pytest.param("prod", "kubectl annotate airflowinstance prod", id="an AirflowInstance"),
-            pytest.param("", "--set airflow.acceptVanishedRunsBefore=", id="the settings' Airflow"),
+            pytest.param(
+                "", "--reset-then-reuse-values and --set airflow.acceptVanishedRunsBefore=", id="the settings' Airflow"
+            ),
         ],
     )
     def test_a_message_says_how_to_accept_the_loss(self, airflow: str, remedy: str) -> None:

@@ -332,7 +332,7 @@ def how_to_accept(airflow: str) -> str:
     missing runs of an Airflow.
     """
     if airflow == SETTINGS_AIRFLOW:
-        return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
+        return "`helm upgrade` with the release's own chart and version, --reset-then-reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
     return f'`kubectl annotate airflowinstance {airflow} --overwrite {ACCEPT_VANISHED_RUNS}="$(date -u +%FT%TZ)"`'
 
 
