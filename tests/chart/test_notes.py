@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import pytest
 
 from tests import libyaml
+from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, NAMESPACE, RELEASE, complete, merged, run_helm
+from tests.chart.value_sets import COMPONENTS
 
 Notes = Callable[[Mapping[str, Any]], str]
 
@@ -81,6 +84,17 @@ def test_alerts_with_a_service_monitor_get_no_note(notes: Notes) -> None:
     values = {"prometheusRule": {"enabled": True}, "serviceMonitor": {"enabled": True}}
 
     assert "NOTE" not in notes(merged(COMPLETE, values))
+
+
+def test_logs_are_of_all_pods_of_the_operator_alone(notes: Notes, render: Render) -> None:
+    selector = re.search(r"kubectl logs --selector (\S+) ", notes(merged(COMPLETE, COMPONENTS)))
+    assert selector
+    selected = dict(pair.split("=") for pair in selector[1].split(",")).items()
+
+    deployments = render(merged(COMPLETE, COMPONENTS)).all("Deployment")
+    labels = {each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"].items() for each in deployments}
+    assert len(labels) == 3
+    assert [name for name, found in labels.items() if selected <= found] == ["mljob-operator"]
 
 
 def test_with_mljob_api_the_notes_check_it_and_read_a_log(notes: Notes) -> None:

@@ -317,6 +317,12 @@ def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:
         if target and (kind := kind_of(resource_of(target))):
             kinds = {kind}
             yield from unknown_paths(f" .{target.partition('.')[2]} {' '.join(rest)}", kinds)
+    if verb in ("exec", "logs", "port-forward"):
+        yield from (
+            f"kubectl takes any Pod of {word}, which may stand by: name the leader, or select all Pods"
+            for word in rest
+            if word.startswith("deployment/")
+        )
     for name, value in options(rest):
         yield from of_kubectl_option(name, value, kinds)
 
