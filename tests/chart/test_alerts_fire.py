@@ -51,7 +51,7 @@ WELL: Mapping[str, str] = {
     'mljob_airflow_ready{airflow="prod"}': steady(1),
     'mljob_airflow_ready{airflow=""}': steady(1),
     'mljob_resyncs_total{airflow="prod",outcome="ok"}': growing(12),
-    'mljob_resyncs_total{airflow="prod",outcome="failed"}': steady(3),
+    'mljob_resyncs_total{airflow="prod",outcome="failed"}': growing(0.2),
     'mljob_feed_read_timestamp_seconds{airflow="prod"}': growing(60),
     'mljob_kafka_connected{topic="airflow.events"}': steady(1),
     'mljob_kafka_lag{topic="airflow.events"}': steady(20),
@@ -75,7 +75,13 @@ CASES: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
     "MLJobOperatorDown": ({"up": steady(0)}, {}),
     "MLJobNoLeader": ({'mljob_leader{pod="a"}': steady(0)}, {}),
     "MLJobAirflowNotReady": ({'mljob_airflow_ready{airflow="prod"}': steady(0)}, AIRFLOW),
-    "MLJobAirflowUnreadable": ({'mljob_resyncs_total{airflow="prod",outcome="failed"}': growing(2)}, AIRFLOW),
+    "MLJobAirflowUnreadable": (
+        {
+            'mljob_resyncs_total{airflow="prod",outcome="ok"}': growing(4),
+            'mljob_resyncs_total{airflow="prod",outcome="failed"}': growing(8),
+        },
+        AIRFLOW,
+    ),
     "MLJobFeedOld": ({'mljob_feed_read_timestamp_seconds{airflow="prod"}': steady(60)}, AIRFLOW),
     "MLJobKafkaDisconnected": ({'mljob_kafka_connected{topic="airflow.events"}': steady(0)}, TOPIC),
     "MLJobKafkaLag": ({'mljob_kafka_lag{topic="airflow.events"}': steady(20_000)}, TOPIC),
@@ -126,6 +132,15 @@ def test_alert_fires_for_what_it_is_about_and_no_other_alert_does(alert: str) ->
     changed, labels = CASES[alert]
     assert changed.keys() <= WELL.keys(), "a series that is there while all is well too"
     assert fired(changed) == [(alert, labels)]
+
+
+@pytest.mark.parametrize(("ok", "failed", "fires"), [(0, 0, False), (12, 2, False), (7, 5, False), (0, 12, True)])
+def test_reads_that_fail_fire_an_alert_if_they_are_most_reads(ok: float, failed: float, fires: bool) -> None:
+    changed = {
+        f'mljob_resyncs_total{{airflow="prod",outcome="{each}"}}': growing(rate)
+        for each, rate in (("ok", ok), ("failed", failed))
+    }
+    assert fired(changed) == ([("MLJobAirflowUnreadable", AIRFLOW)] if fires else [])
 
 
 def test_a_short_trouble_fires_no_alert() -> None:
