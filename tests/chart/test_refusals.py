@@ -168,6 +168,11 @@ def test_without_an_image_the_message_says_how_to_build_one(refusal: Refusal) ->
             id="a secret in extraConfig",
         ),
         pytest.param(
+            {"networkPolicy": {"egress": {"restrict": True}}},
+            "networkPolicy.egress.restrict is true, but networkPolicy.create is not",
+            id="limits of a policy that is not created",
+        ),
+        pytest.param(
             {"prometheusRule": {"enabled": True}, "serviceMonitor": {"enabled": True, "jobLabel": "team"}},
             "serviceMonitor.jobLabel is team, a label that the chart's Services do not have",
             id="alerts for a job that no metric has",

@@ -80,6 +80,9 @@ names the value, the cause and the way out.
 {{- end }}
 
 {{- if .Values.networkPolicy.egress.restrict }}
+{{- if not .Values.networkPolicy.create }}
+{{- fail "networkPolicy.egress.restrict is true, but networkPolicy.create is not, so the operator could connect to every address: set networkPolicy.create to true, or remove networkPolicy.egress.restrict" }}
+{{- end }}
 {{- if not (or (include "mljob-operator.egressPorts" . | fromYaml).airflow .Values.networkPolicy.egress.airflow.to) }}
 {{- fail "networkPolicy.egress.restrict is true, but neither airflow.url nor networkPolicy.egress.airflow says where Airflow is, so every connection would be allowed: set networkPolicy.egress.airflow.ports to the ports of your AirflowInstances, for example {8080,443}" }}
 {{- end }}
