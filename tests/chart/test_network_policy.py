@@ -77,6 +77,33 @@ def test_the_port_of_airflow_comes_from_its_url(render: Render, url: str, port: 
     assert policy(render, merged(RESTRICTED, {"airflow": {"url": url}}))["egress"] == [DNS, API, {"ports": tcp(port)}]
 
 
+TRACES = {"operator": {"tracesEndpoint": "http://otel.monitoring:4318/v1/traces"}}
+
+
+@pytest.mark.parametrize(
+    ("egress", "rule"),
+    [
+        ({}, {"ports": tcp(4318)}),
+        ({"to": [PEER]}, {"ports": tcp(4318), "to": [PEER]}),
+        ({"ports": [14318]}, {"ports": tcp(14318)}),
+    ],
+)
+def test_the_operator_alone_reaches_the_receiver_of_traces(
+    render: Render, egress: dict[str, Any], rule: dict[str, Any]
+) -> None:
+    values = merged(RESTRICTED, merged(COMPONENTS, TRACES) | {"networkPolicy": {"egress": {"traces": egress}}})
+
+    assert policy(render, values)["egress"][-1] == rule
+    assert rule not in policy(render, values, f"{NAME}-api")["egress"]
+    assert policy(render, values, f"{NAME}-view")["egress"] == [DNS, API]
+
+
+def test_without_a_receiver_of_traces_no_rule_admits_one(render: Render) -> None:
+    values = merged(RESTRICTED, {"networkPolicy": {"egress": {"traces": {"to": [PEER]}}}})
+
+    assert policy(render, values)["egress"] == [DNS, API, {"ports": tcp(8080)}]
+
+
 def test_own_rules_of_mljob_api_replace_the_common_ones(render: Render) -> None:
     values = merged(CLOSED, {"api": {"networkPolicy": {"egress": [{"to": [PEER]}]}}})
 

@@ -22,12 +22,23 @@
 {{- end }}
 {{- end }}
 
-{{/* The ports of airflow.url and of kafka.bootstrapServers, as YAML: {airflow: [...], kafka: [...]}. */}}
+{{/* The port of a URL. Argument: the URL. */}}
+{{- define "mljob-operator.urlPort" -}}
+{{- regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" | default (ternary "443" "80" (hasPrefix "https://" .)) }}
+{{- end }}
+
+{{/*
+The ports of airflow.url, of kafka.bootstrapServers and of operator.tracesEndpoint, as YAML:
+{airflow: [...], kafka: [...], traces: [...]}.
+*/}}
 {{- define "mljob-operator.egressPorts" -}}
 {{- $airflow := .Values.networkPolicy.egress.airflow.ports }}
 {{- if and (not $airflow) .Values.airflow.url }}
-{{- $port := regexFind ":[0-9]+$" (urlParse .Values.airflow.url).host | trimPrefix ":" }}
-{{- $airflow = list ($port | default (ternary "443" "80" (hasPrefix "https://" .Values.airflow.url)) | int) }}
+{{- $airflow = list (include "mljob-operator.urlPort" .Values.airflow.url | int) }}
+{{- end }}
+{{- $traces := .Values.networkPolicy.egress.traces.ports }}
+{{- if and (not $traces) .Values.operator.tracesEndpoint }}
+{{- $traces = list (include "mljob-operator.urlPort" .Values.operator.tracesEndpoint | int) }}
 {{- end }}
 {{- $kafka := .Values.networkPolicy.egress.kafka.ports }}
 {{- if not $kafka }}
@@ -35,7 +46,14 @@
 {{- with regexFind "[0-9]+$" . }}{{ $kafka = append $kafka (int .) }}{{ end }}
 {{- end }}
 {{- end }}
-{{- dict "airflow" $airflow "kafka" (uniq $kafka) | toYaml }}
+{{- dict "airflow" $airflow "kafka" (uniq $kafka) "traces" $traces | toYaml }}
+{{- end }}
+
+{{/* To the receiver of traces, for the operator. */}}
+{{- define "mljob-operator.egressToTraces" -}}
+{{- if .Values.operator.tracesEndpoint }}
+{{- include "mljob-operator.egressRule" (list .Values.networkPolicy.egress.traces.to (include "mljob-operator.egressPorts" . | fromYaml).traces (list "TCP")) }}
+{{- end }}
 {{- end }}
 
 {{/* To all that the operator and mljob-api need. */}}
