@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests import libyaml
 from tests.chart.conftest import Render
 from tests.chart.environment_values import CA, EVERYTHING, KAFKA, MSK, SASL
 from tests.chart.rendering import merged
+from tests.pages import ROOT, blocks
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,18 @@ def test_extra_volumes_are_mounted_for_token_files(render: Render) -> None:
     assert rendered.env["MLJOB_AIRFLOW_TOKEN_FILES"] == "/var/run/tokens"
     assert volume in rendered.pod["volumes"]
     assert {"name": "tokens", "mountPath": "/var/run/tokens", "readOnly": True} in rendered.container["volumeMounts"]
+
+
+def test_on_the_page_about_composer_a_container_writes_the_token_files_that_the_operator_reads(render: Render) -> None:
+    values, instance = (libyaml.load(block.text) for block in blocks(ROOT / "docs/environments/composer.md", "yaml"))
+    containers = render(values).pod["containers"]
+    reader, writer = (
+        next(each for each in container["volumeMounts"] if each["name"] == "airflow-tokens") for container in containers
+    )
+
+    assert reader == {**writer, "readOnly": True}
+    assert reader["mountPath"] == values["airflowInstances"]["tokenFiles"]
+    assert instance["spec"]["credentials"]["tokenFile"]["name"] == "composer"
 
 
 @pytest.mark.parametrize("protocol", ["SASL_SSL", "SASL_PLAINTEXT"])
