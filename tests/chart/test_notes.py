@@ -110,3 +110,9 @@ def test_credentials_in_extra_env_count_as_credentials(notes: Notes, variable: s
     credential = {"name": f"MLJOB_AIRFLOW_{variable}", "value": "any"}
 
     assert "NOTE" not in notes(merged(COMPLETE, {"airflow": {"existingSecret": ""}, "extraEnv": [credential]}))
+
+
+def test_extra_env_from_may_have_the_credentials(notes: Notes) -> None:
+    values = {"airflow": {"existingSecret": ""}, "extraEnvFrom": [{"secretRef": {"name": "airflow-login"}}]}
+
+    assert "NOTE" not in notes(merged(COMPLETE, values))
