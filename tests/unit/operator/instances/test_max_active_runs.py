@@ -192,6 +192,24 @@ async def test_edited_rules_apply_to_waiting_and_active_mljobs(world: Platform) 
     assert active(world) == ["a-0", "a-1", "b-1"]
 
 
+async def test_place_of_an_mljob_that_proves_to_be_deleted_goes_to_the_next(world: Platform) -> None:
+    world.prod.down = True
+    await world.look_after("prod")
+    await limited(world, 0, limit=1)
+    # The operator sees the younger MLJob first, so the step of the older MLJob comes last.
+    for name, second in (("younger", 2), ("older", 1)):
+        spec = {"dagId": "train", "airflowRef": {"name": "prod"}}
+        world.jobs.create(name, spec, at=f"2026-01-01T00:00:0{second}Z")
+        await world.see_all()
+        assert world.status_of(name).reason == "AirflowInstanceNotReady"
+    # The watch is behind, so the operator learns of the deletion from the answer to a write.
+    del world.jobs.objects["team-a", "older"]
+    world.prod.down = False
+    await world.instances.reconcile("prod")
+    await world.settle()
+    assert active(world) == ["younger"]
+
+
 async def test_mljob_whose_status_kubernetes_refuses_does_not_block_others(world: Platform) -> None:
     await teams(world, {}, maxActiveRuns=1)
     create(world, "team-a", "a-0")

@@ -208,7 +208,6 @@ class MLJobController:
         if known is not None:
             self.workers.remove(key)
             self.vanished_runs.report()
-            self._wake_admitted()
 
     def observe_event(self, key: Key, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> None:
         """Pass a change of a run or task from a Kafka event to the MLJob's worker.
@@ -411,6 +410,8 @@ class MLJobController:
         self._meter.forget(key)
         self._index.remove(key)
         self._writer.end_step(key, waits=False)
+        # The MLJob may have had a place within a limit on active runs.
+        self._wake_admitted()
 
     def _wake_admitted(self) -> None:
         for key in self._classifier.admitted():
