@@ -185,6 +185,8 @@ def test_a_field_out_of_bounds_is_unreadable(form: dict[str, Any], field: str, v
     ("value", "kind"),
     [
         (b" " * (MAX_MESSAGE_BYTES + 1), "too_large"),
+        (b'{"a": [' + b"[]," * 99_999 + b"[]]}", "too_large"),
+        (b'{"mljob_version": 1, "a": [' + b"{}," * 49_998 + b"1]}", "invalid"),
         (b"[" * 100_000, "not_json"),
         (b'{"try_number": ' + b"1" * 100_000 + b"}", "not_json"),
         (b'{"mljob_version": 1e999}', "invalid"),
@@ -192,7 +194,17 @@ def test_a_field_out_of_bounds_is_unreadable(form: dict[str, Any], field: str, v
         (json.dumps({"mljob_version": 1, "metrics": {f"m{i}": "x" for i in range(50_000)}}).encode(), "invalid"),
         (json.dumps({**OURS, "event": "task_instance.running", "metrics": {"x" * 900_000: "y"}}).encode(), "invalid"),
     ],
-    ids=["large", "deep", "a number of 100,000 digits", "infinite", "UTF-16", "50,000 metrics", "a name of 900 KB"],
+    ids=[
+        "large",
+        "100,000 values",
+        "50,000 values",
+        "deep",
+        "a number of 100,000 digits",
+        "infinite",
+        "UTF-16",
+        "50,000 metrics",
+        "a name of 900 KB",
+    ],
 )
 def test_an_expensive_message_is_unreadable(value: bytes, kind: str) -> None:
     with pytest.raises(Unreadable) as caught:

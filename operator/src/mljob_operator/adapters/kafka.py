@@ -18,7 +18,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,6 +45,10 @@ thread sends commits and checks whether it should end.
 """
 BATCH = 500
 """The maximum number of further messages that the thread takes after the first message."""
+PORTION_BYTES = 256 * 1024
+"""The number of bytes of values after which a batch is divided, so that the event loop does other
+work between the parts. A batch of usual messages is one part.
+"""
 RETRY_SECONDS = 10.0
 """Seconds between the failure of a consumer and the creation of the next consumer. The cause may go
 away by itself, for example if a certificate file is only partly written or the token endpoint does
@@ -193,7 +197,6 @@ class KafkaEvents:
         """Read messages until :meth:`close` is called, or until new certificates on disk need a new
         consumer.
         """
-        assert self._loop is not None
         assert self._consumer is not None
         while not self._stopping.is_set():
             self._run_commands()
@@ -203,14 +206,36 @@ class KafkaEvents:
                 self._dead_letters.serve()
             if first is not None:
                 received = [first, *self._consumer.consume(BATCH, 0)]
-                messages = [message for raw in received if (message := self._message_of(raw)) is not None]
-                if messages:
-                    self._loop.call_soon_threadsafe(self._deliver, messages)
+                for messages in _portions(filter(None, map(self._message_of, received))):
+                    self._hand_over(messages)
             if self._files.changed() and self._usable():
                 log.info(
                     "Kafka: the certificates on disk have changed; topic %s is read with the new ones", self._topic
                 )
                 return
+
+    def _hand_over(self, messages: Sequence[Message]) -> None:
+        """Pass messages to the event loop. Wait until the event loop has processed the messages, or
+        until :meth:`close` is called.
+
+        The thread reads messages faster than the event loop parses them. The event loop runs
+        everything that is ready in one turn. Without this wait, a backlog would become one turn of
+        many seconds, in which the Lease is not renewed.
+        """
+        assert self._loop is not None
+        if self._stopping.is_set():
+            return
+        processed = threading.Event()
+
+        def deliver() -> None:
+            try:
+                self._deliver(messages)
+            finally:
+                processed.set()
+
+        self._loop.call_soon_threadsafe(deliver)
+        while not processed.wait(POLL_SECONDS) and not self._stopping.is_set():
+            pass
 
     def _of_this_consumer(self, callback: Callable[..., None]) -> Callable[..., None]:
         """Return a function for the consumer that is being created now. The function passes its
@@ -389,3 +414,19 @@ class KafkaEvents:
         self._loop.call_soon_threadsafe(revoke)
         if wait and done.wait(2):
             self._run_commands(wait=True)
+
+
+def _portions(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """Divide messages into lists. The values of a list, without the last value, have less than
+    ``PORTION_BYTES`` (256 KiB).
+    """
+    portion: list[Message] = []
+    size = 0
+    for message in messages:
+        portion.append(message)
+        size += len(message.value or b"")
+        if size >= PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion

@@ -45,6 +45,11 @@ OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
 """The earliest time that a message may have. Airflow did not exist before this time."""
 MAX_AHEAD = timedelta(days=1)
 """The maximum time by which a producer's clock may be ahead of the operator's clock."""
+MAX_VALUES = 100_000
+"""The maximum number of commas and opening brackets in a message, which bounds the number of JSON
+values. A message of 1 MiB could have 350,000 values (``[],``). Parsing so many values would block
+the operator for a tenth of a second.
+"""
 MAX_TEXT = 1000
 """The maximum length of an error's text, in characters. The MLJob provider cuts texts at the same
 length.
@@ -137,6 +142,8 @@ def read(value: bytes, now: datetime) -> Envelope:
     """
     if len(value) > MAX_MESSAGE_BYTES:
         raise Unreadable("too_large", f"{len(value)} bytes, more than {MAX_MESSAGE_BYTES}")
+    if value.count(b",") + value.count(b"[") + value.count(b"{") > MAX_VALUES:
+        raise Unreadable("too_large", f"more than {MAX_VALUES} commas and opening brackets")
     try:
         message = json.loads(value)
     except (ValueError, RecursionError) as error:
