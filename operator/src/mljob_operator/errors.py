@@ -7,6 +7,7 @@ a retry is one or three minutes::
     ├── AirflowError
     │   ├── AirflowUnavailable      retries
     │   │   └── AirflowUnreadable   retries
+    │   │       └── AirflowListTooLong  retries; each run is requested by itself
     │   ├── AirflowUnauthorized     retries slowly: the credentials may be rotated
     │   ├── AirflowForbidden        retries slowly: the permission may be added
     │   ├── AirflowUnsupported      retries slowly: the Airflow may be upgraded
@@ -112,6 +113,10 @@ class AirflowUnreadable(AirflowUnavailable):
     from Airflow or from a token endpoint. This error is not one of the failures after which the
     operator sends no requests to Airflow for some seconds (see :class:`AirflowUnavailable`).
     """
+
+
+class AirflowListTooLong(AirflowUnreadable):
+    """A list has too many pages, or reading all pages takes too long."""
 
 
 def after_effect() -> AbstractContextManager[None]:

@@ -11,7 +11,7 @@ import pytest
 from mljob_contract.mljob import OutputSource
 from mljob_operator.adapters.airflow import bodies, session
 from mljob_operator.adapters.airflow.client import Airflow
-from mljob_operator.errors import AirflowUnavailable, AirflowUnreadable
+from mljob_operator.errors import AirflowListTooLong, AirflowUnavailable, AirflowUnreadable
 from tests.scripted_airflow import (
     AT,
     BACKFILL_DAG,
@@ -182,6 +182,18 @@ async def test_endless_or_invalid_pages_are_refused(
     monkeypatch.setattr(session, "MAX_PAGES", 20)
     server.told["list changed runs"] = said(200, **answer)
     with pytest.raises(AirflowUnreadable, match=says):
+        await connect(server).changed_runs(DAY)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "says"), [("MAX_PAGES", 20, "after 20 pages"), ("MAX_LIST_SECONDS", 0.0, "after 0 s")]
+)
+async def test_list_without_an_end_is_too_long(
+    limit: str, value: float, says: str, server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, limit, value)
+    server.told["list changed runs"] = said(200, dag_runs=[run_row()], total_entries=10**9)
+    with pytest.raises(AirflowListTooLong, match=says):
         await connect(server).changed_runs(DAY)
 
 

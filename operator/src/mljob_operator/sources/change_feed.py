@@ -15,6 +15,10 @@ If a pass takes long, because there are many changes or Airflow is slow, this pa
 The watermark is the time at which the last successful pass began, on Airflow's clock. A transaction
 of Airflow sets ``updated_at`` before the transaction ends, and the change becomes visible only at
 the end. So each pass requests the changes since the watermark minus ``OVERLAP``.
+
+After a start or a long outage of Airflow, the changes since the watermark may be too many to be
+read. The next pass would find even more changes. So the reader goes on with the changes since this
+pass, and requests each run in progress by itself.
 """
 
 from __future__ import annotations
@@ -22,8 +26,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from mljob_contract.run_id import RunId
 
@@ -38,10 +43,12 @@ from ..core.run.halt import Halt
 from ..core.run.observed_run import ABSENCE_CONFIRMED_AFTER
 from ..core.run.run_key import Key, RunKey
 from ..core.run.task_merging import GRACE
-from ..errors import AirflowError, backoff
+from ..errors import AirflowError, AirflowListTooLong, backoff
 from ..ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 OVERLAP = timedelta(seconds=12)
 """How far before the watermark a pass begins. This must be longer than twice ``GRACE``, and longer
@@ -183,7 +190,8 @@ class ChangeFeedReader:
 
     async def pass_once(self) -> None:
         """Read the changes since the last successful read, and pass the changes to the workers of
-        the MLJobs. Then check which DAGs are halted (paused, or in no DAG file) if this check is
+        the MLJobs. If the changes are too many to be read, let these workers request their runs
+        instead. Then check which DAGs are halted (paused, or in no DAG file) if this check is
         due. Finally, list all active runs of the operator if this list is due.
 
         Raises:
@@ -193,27 +201,43 @@ class ChangeFeedReader:
         followed = self._followed
         first_pass, started = self._watermark is None, self._clock()
         since = (self._watermark or await self._first()) - OVERLAP
-        runs = await self._dag_runs.changed_runs(since)
+        runs = await self._changes(self._dag_runs.changed_runs, since)
         # If no run is in progress, the task instances are not requested. A user may still have
         # cleared the run of a finished MLJob, but the list of runs shows this.
-        tasks = await self._dag_runs.changed_tasks(since) if followed.submitted else []
+        tasks = await self._changes(self._dag_runs.changed_tasks, since) if followed.submitted else []
 
         of_run: dict[RunKey, tuple[list[RunFact], list[TaskFact]]] = defaultdict(lambda: ([], []))
-        for change in runs:
+        for change in runs or ():
             of_run[self._run(change)][0].append(change.fact)
-        for task in tasks:
+        for task in tasks or ():
             of_run[self._run(task)][1].append(task.fact)
         async for run, (run_facts, task_facts) in in_turns(of_run.items()):
             if (key := self._key(run.run_id)) is not None:
                 self._pass_on(key, run, run_facts, task_facts, since, started)
         await self._pass_on_backfills(since, started)
-        self._watermark = started + self._dag_runs.clock_offset
-        await self._check_halts(started)
-        if first_pass:
+        if runs is None or tasks is None:
+            async for key in in_turns(sorted(followed.submitted)):
+                self._controller.request_look_up(key)
+        elif first_pass:
             for key in sorted(followed.unread & followed.submitted.keys()):
                 if followed.submitted[key] not in of_run:
                     self._controller.request_look_up(key)
+        self._watermark = started + self._dag_runs.clock_offset
+        await self._check_halts(started)
         await self._relist(started)
+
+    async def _changes(self, request: Callable[[datetime], Awaitable[list[T]]], since: datetime) -> list[T] | None:
+        """Return the result of ``request(since)``, or None if the list is too long to be read."""
+        try:
+            return await request(since)
+        except AirflowListTooLong as error:
+            log.warning(
+                "%s: the changes since %s are too many to be read, so the runs in progress are requested one by one: %s",
+                self._name,
+                since.isoformat(timespec="seconds"),
+                error,
+            )
+            return None
 
     def _pass_on(
         self,
@@ -269,20 +293,21 @@ class ChangeFeedReader:
         the workers of the MLJobs of type Backfill.
 
         A changed run does not show whether the backfill itself was paused, closed or deleted. So
-        every ``RELIST_INTERVAL``, each of these workers also requests its backfill from Airflow.
-        Until a worker knows that Airflow has created the runs of its backfill, the worker requests
-        the backfill after each read of the feed.
+        every ``RELIST_INTERVAL``, and if the list of changes is too long, each of these workers
+        also requests its backfill from Airflow. Until a worker knows that Airflow has created the
+        runs of its backfill, the worker requests the backfill after each read of the feed.
         """
         followed = self._followed
         if not followed.backfills:
             return
         members: dict[RunKey, list[BackfillRun]] = defaultdict(list)
-        for change in await self._dag_runs.backfills.changed(since):
+        changes = await self._changes(self._dag_runs.backfills.changed, since)
+        for change in changes or ():
             members[RunKey(self._airflow, change.dag_id, change.marker.run_id)].append(change.member)
         for backfill, changed in members.items():
             if (owner := followed.backfills.get(backfill)) is not None:
                 self._controller.observe_backfill_runs(owner, backfill, changed)
-        due = self._backfills_read_at is None or now >= self._backfills_read_at + RELIST_INTERVAL
+        due = changes is None or self._backfills_read_at is None or now >= self._backfills_read_at + RELIST_INTERVAL
         if due:
             self._backfills_read_at = now
         of_backfills = followed.backfills.values()

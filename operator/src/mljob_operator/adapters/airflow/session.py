@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from airflow_client.client import ApiClient, Configuration
 from mljob_contract.airflow_versions import Version
 
 from ...core.airflow_instance.credentials import Login
-from ...errors import AirflowUnavailable, AirflowUnreadable, AirflowUnsupported
+from ...errors import AirflowListTooLong, AirflowUnavailable, AirflowUnreadable, AirflowUnsupported
 from ...ports import Gate
 from ..proxies import login_headers, pool_manager, proxy_for
 from .absence import NEVER, Absence
@@ -43,7 +44,12 @@ maximum_page_limit``. An Airflow with a lower limit returns fewer rows, so a pag
 need not be the last page."""
 MAX_PAGES = 2_000
 """The maximum number of pages of one list. So many pages have 200,000 rows, which take more than
-100 MB of memory. A longer list raises AirflowUnreadable.
+100 MB of memory. A longer list raises AirflowListTooLong.
+"""
+MAX_LIST_SECONDS = 300.0
+"""The longest time in seconds for reading the pages of one list. A list that takes longer raises
+AirflowListTooLong. This is less than the time after which the caller gives up
+(:data:`.lanes.OPERATION_TIMEOUT`), so the caller learns the reason, and the thread becomes free.
 """
 TIMEOUT = (5.0, 15.0)
 """The longest time to connect, and the longest time to wait for an answer, in seconds.
@@ -239,15 +245,22 @@ class Session:
             query: The method's keyword arguments.
 
         Raises:
-            AirflowUnreadable: The list has more than ``MAX_PAGES`` pages, a page gives its own
-                cursor as the cursor of the next page, or a page holds more rows than requested.
+            AirflowListTooLong: The list has more than ``MAX_PAGES`` (2,000) pages, or has not ended
+                after ``MAX_LIST_SECONDS`` (300).
+            AirflowUnreadable: A page gives its own cursor as the cursor of the next page, or a page
+                holds more rows than requested.
             TooLarge: One row is too large, and ``skip_too_large`` is false.
             Exception: The other exceptions of :meth:`ask`.
         """
         position: dict[str, Any] = {"limit": PAGE, "offset": 0}
         if cursors:
             position["cursor"] = ""
+        late = time.monotonic() + MAX_LIST_SECONDS
         for _ in range(MAX_PAGES):
+            if time.monotonic() > late:
+                raise AirflowListTooLong(
+                    f"The list of {field} of {self._shown_url} has not ended after {MAX_LIST_SECONDS:.0f} s."
+                )
             try:
                 page = self.ask(method, *args, absent=absent, max_bytes=MAX_PAGE_BYTES, **position, **query)
             except TooLarge:
@@ -283,7 +296,7 @@ class Session:
                 more = position["offset"] < page.number("total_entries")
             if not rows or not more:
                 return
-        raise AirflowUnreadable(f"The list of {field} of {self._shown_url} has not ended after {MAX_PAGES} pages.")
+        raise AirflowListTooLong(f"The list of {field} of {self._shown_url} has not ended after {MAX_PAGES} pages.")
 
     def each(self, rows: Iterable[Row], read: Callable[[Row], T]) -> Iterator[T]:
         """Call ``read`` with each row, and yield the results. A row for which ``read`` raises
