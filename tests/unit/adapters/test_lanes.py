@@ -66,6 +66,17 @@ async def test_hanging_lookups_do_not_delay_lookups_of_a_cancellation(
     await release(server, hanging)
 
 
+async def test_outputs_that_hang_delay_no_lookups_and_no_cancellations(
+    server: ScriptedAirflow, connect: Connect
+) -> None:
+    airflow = connect(server)
+    reading = (runs.outputs(DAG, RUN, []) for runs in [airflow, airflow.cancelling] * 20)
+    hanging = await hold_up(server, "get xcom", *reading)
+    assert await airflow.get(DAG, RUN) is not None
+    assert await airflow.cancelling.get(DAG, RUN) is not None
+    await release(server, hanging)
+
+
 async def test_few_requests_are_sent_to_an_airflow_that_is_down(server: ScriptedAirflow, connect: Connect) -> None:
     airflow = connect(server)
     server.told["get run"] = Says(502, "bad gateway", "text/plain", {"Retry-After": "200"})

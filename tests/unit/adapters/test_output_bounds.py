@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,6 +86,25 @@ async def test_number_of_xcoms_that_are_read_is_bounded(
     found = await airflow.outputs(DAG, RUN, [])
     assert found == Outputs({"a": 1}, ("mljob_outputs of more than 2 tasks",))
     assert server.asked.count("get xcom") == 2
+
+
+async def test_xcoms_that_are_not_read_in_time_are_named(
+    server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(outputs, "time", SimpleNamespace(monotonic=lambda: now))
+    server.told["list xcoms"] = xcoms("fit", "fit", "fit")
+
+    def answer(_: object) -> Told:
+        nonlocal now
+        now += 20
+        return said(200, value=json.dumps({f"at-{now:.0f}": 1}))
+
+    server.told["get xcom"] = answer
+    found = await connect(server).outputs(DAG, RUN, [OutputSource(name="score", task_id="fit", key="mljob_outputs")])
+    assert found == Outputs(
+        {"at-20": 1, "at-40": 1}, ("mljob_outputs of fit (not read within 30 s)", "score (not read within 30 s)")
+    )
 
 
 async def test_deeply_nested_output_is_omitted_from_the_status(server: ScriptedAirflow, connect: Connect) -> None:

@@ -41,8 +41,8 @@ class Airflow(AirflowRuns):
             all such requests are refused.
 
     Attributes:
-        cancelling: The :class:`.DagRuns` to use in a cancellation. Its requests have their own
-            threads, so a cancellation never waits for submissions.
+        cancelling: The :class:`.DagRuns` to use in a cancellation. Its requests, except for
+            outputs, have their own threads, so a cancellation never waits for submissions.
     """
 
     def __init__(
@@ -134,5 +134,6 @@ class Airflow(AirflowRuns):
         return result
 
     async def _in_lane_of_cancellations(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        del work
-        return await self._in_lane(Work.CANCELLATIONS, operation, function, *args)
+        # Outputs are read after the run's end, so the end of other runs must not wait for them.
+        lane = work if work is Work.OUTPUTS else Work.CANCELLATIONS
+        return await self._in_lane(lane, operation, function, *args)

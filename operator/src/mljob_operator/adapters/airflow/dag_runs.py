@@ -109,7 +109,7 @@ class AirflowRuns:
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
         """Request the outputs of a run (:meth:`.XComOutputs.read`)."""
-        return await self._run(Work.LOOKUPS, "outputs", self._outputs.read, dag_id, run_id, sources)
+        return await self._run(Work.OUTPUTS, "outputs", self._outputs.read, dag_id, run_id, sources)
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
         """Trigger the cancellation DAG, which then ends a run (:meth:`.RunCanceller.trigger`)."""

@@ -43,7 +43,11 @@ class Work(StrEnum):
 
     SUBMISSIONS = "submissions"
     LOOKUPS = "lookups"
-    """Requests for single runs, their tasks and their outputs."""
+    """Requests for single runs and their tasks."""
+    OUTPUTS = "outputs"
+    """Requests for the outputs of single runs. A run may have a thousand XComs, and each takes a
+    request.
+    """
     FEED = "feed"
     """Requests for the changes of all runs."""
     CANCELLATIONS = "cancellations"
@@ -54,7 +58,15 @@ class Work(StrEnum):
     """
 
 
-THREADS = {Work.SUBMISSIONS: 8, Work.LOOKUPS: 4, Work.FEED: 2, Work.CANCELLATIONS: 4, Work.LOGS: 8, Work.PROBE: 1}
+THREADS = {
+    Work.SUBMISSIONS: 8,
+    Work.LOOKUPS: 4,
+    Work.OUTPUTS: 4,
+    Work.FEED: 2,
+    Work.CANCELLATIONS: 4,
+    Work.LOGS: 8,
+    Work.PROBE: 1,
+}
 """The number of threads of each lane. Airflow on PostgreSQL handles about 50 submissions a second,
 whatever the number of clients. 8 threads suffice for this rate.
 """
@@ -69,7 +81,8 @@ class Run(Protocol):
 
     def __call__(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
         """Call ``function(*args)`` in one of the threads for ``work``, and return the result. The
-        requests of a cancellation have threads of their own, whatever their ``work`` is.
+        requests of a cancellation, except for outputs, have threads of their own, whatever their
+        ``work`` is.
         ``operation`` is the operation's name in metrics.
         """
         ...

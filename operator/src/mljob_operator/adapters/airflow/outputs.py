@@ -7,6 +7,7 @@ Path in the REST API:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,11 +39,15 @@ MAX_XCOM_BYTES = 1024 * 1024
 may hold some small outputs beside a large one."""
 MAX_RUN_BYTES = 8 * 1024 * 1024
 """The maximum number of bytes of all XComs that are read for a run."""
+MAX_SECONDS = 30.0
+"""Seconds after which no more XComs of a run are read, because other runs' outputs have to wait."""
 IN_A_STORE = "(in an object store)"
 """The text after the name of an output that is omitted because an XCom backend keeps the output in
 an object store. For such an XCom, Airflow's REST API returns the path in the object store instead
 of the value.
 """
+TOO_SLOW = f"(not read within {MAX_SECONDS:.0f} s)"
+"""The text after the name of an output whose XComs Airflow did not return in time."""
 DELETED = "(deleted in Airflow before it was read)"
 """The text after the name of an output whose XCom was deleted while the outputs were read."""
 MAX_XCOMS = 1000
@@ -57,19 +62,32 @@ class _XCom:
     pushed: datetime
 
 
+class _Omitted(Exception):
+    """The error for an XCom that is left out of the outputs. The text is the reason in parentheses,
+    or empty if the XCom is too large.
+    """
+
+
 @dataclass(slots=True)
 class _Reading:
     """The state of reading one run's outputs.
 
     Attributes:
         room: The number of bytes that may still be read for this run.
+        until: The time after which no more XComs are read, by the monotonic clock.
         omitted: Texts for ``Outputs.omitted``. Each names an output or XCom that was not read.
     """
 
     dag_id: str
     run_id: str
     room: int
+    until: float
     omitted: list[str] = field(default_factory=list)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether no more XComs are read."""
+        return time.monotonic() > self.until
 
 
 class XComOutputs:
@@ -97,6 +115,7 @@ class XComOutputs:
         - The XCom is larger than ``MAX_XCOM_BYTES``, is in an object store, or was deleted while
           the outputs were read.
         - Together with the XComs that were read before, the XCom exceeds ``MAX_RUN_BYTES``.
+        - The XCom was not read within ``MAX_SECONDS`` (30).
         - More than ``MAX_XCOMS`` mapped task instances have pushed the XCom of an entry in
           ``sources``. None of these XComs is read.
         - More than ``MAX_XCOMS`` tasks or mapped task instances have pushed an XCom
@@ -114,7 +133,7 @@ class XComOutputs:
             run_id: The run.
             sources: The entries of ``spec.outputs``. Each names an output, a task and an XCom key.
         """
-        reading = _Reading(dag_id, run_id, MAX_RUN_BYTES)
+        reading = _Reading(dag_id, run_id, MAX_RUN_BYTES, time.monotonic() + MAX_SECONDS)
         values: dict[str, Any] = {}
         left_out: dict[str, None] = {}
         for _, value in self._entries(reading, "~", OUTPUTS_KEY, name=None):
@@ -147,6 +166,9 @@ class XComOutputs:
                 more than ``MAX_XCOMS`` XComs. With None, the result has all readable XComs among
                 the first ``MAX_XCOMS`` XComs that Airflow lists.
         """
+        if reading.is_late:
+            reading.omitted.append(f"{name or OUTPUTS_KEY} {TOO_SLOW}")
+            return []
         found = []
         xcoms = list(islice(self._list(reading, task_id, key), MAX_XCOMS + 1))
         if len(xcoms) > MAX_XCOMS:
@@ -156,24 +178,11 @@ class XComOutputs:
         # Airflow 3.1 ignores order_by and sorts by task id, so the XComs are sorted again here.
         for xcom in sorted(xcoms[:MAX_XCOMS], key=lambda xcom: xcom.pushed):
             try:
-                value = self._value(reading, xcom, key)
-            except Absent:
-                # The list had the XCom, so it was deleted in the meantime.
-                reading.omitted.append(f"{name or f'{OUTPUTS_KEY} of {xcom.task_id}'} {DELETED}")
+                found.append((xcom, self._value(reading, xcom, key)))
+            except _Omitted as why:
+                reading.omitted.append(f"{name or f'{OUTPUTS_KEY} of {xcom.task_id}'} {why}".rstrip())
                 if name is not None:
                     return []
-                continue
-            except TooLarge:
-                reading.omitted.append(name or f"{OUTPUTS_KEY} of {xcom.task_id}")
-                if name is not None:
-                    return []
-                continue
-            if stored_elsewhere(value, reading.dag_id, reading.run_id, xcom.task_id):
-                reading.omitted.append(f"{name or f'{OUTPUTS_KEY} of {xcom.task_id}'} {IN_A_STORE}")
-                if name is not None:
-                    return []
-                continue
-            found.append((xcom, value))
         return found
 
     def _list(self, reading: _Reading, task_id: str, key: str) -> Iterator[_XCom]:
@@ -189,9 +198,24 @@ class XComOutputs:
         return (_XCom(row.text("task_id"), row.number("map_index"), row.time("timestamp")) for row in rows)
 
     def _value(self, reading: _Reading, xcom: _XCom, key: str) -> Any:
+        """Request the value of an XCom.
+
+        Raises:
+            _Omitted: The XCom is left out of the outputs.
+        """
+        if reading.is_late:
+            raise _Omitted(TOO_SLOW)
         limit = min(MAX_XCOM_BYTES, reading.room)
-        entry = self._values.get(reading.dag_id, reading.run_id, xcom.task_id, xcom.map_index, key, max_bytes=limit)
+        try:
+            entry = self._values.get(reading.dag_id, reading.run_id, xcom.task_id, xcom.map_index, key, max_bytes=limit)
+        except Absent:
+            # The list had the XCom, so it was deleted in the meantime.
+            raise _Omitted(DELETED) from None
+        except TooLarge:
+            raise _Omitted from None
         reading.room -= entry.size
+        if stored_elsewhere(entry.value, reading.dag_id, reading.run_id, xcom.task_id):
+            raise _Omitted(IN_A_STORE)
         return entry.value
 
 
