@@ -307,7 +307,7 @@ class ChangeFeedReader:
         for backfill, changed in members.items():
             if (owner := followed.backfills.get(backfill)) is not None:
                 self._controller.observe_backfill_runs(owner, backfill, changed)
-        due = changes is None or self._backfills_read_at is None or now >= self._backfills_read_at + RELIST_INTERVAL
+        due = changes is None or _is_due(now, self._backfills_read_at, RELIST_INTERVAL)
         if due:
             self._backfills_read_at = now
         of_backfills = followed.backfills.values()
@@ -345,7 +345,7 @@ class ChangeFeedReader:
         looked up in Airflow's list of paused DAGs.
         """
         dags = self._followed.dags
-        if not dags or (self._halts_checked_at is not None and now < self._halts_checked_at + HALT_CHECK_INTERVAL):
+        if not dags or not _is_due(now, self._halts_checked_at, HALT_CHECK_INTERVAL):
             return
         self._halts_checked_at = now
         self._last_checks = {dag_id: self._last_checks.get(dag_id, 0) for dag_id in dags}
@@ -391,7 +391,7 @@ class ChangeFeedReader:
         interval = (
             ABSENCE_CONFIRMED_AFTER if self._controller.vanished_runs.wants_relist(self._airflow) else RELIST_INTERVAL
         )
-        if self._relisted_at is not None and now < self._relisted_at + interval:
+        if not _is_due(now, self._relisted_at, interval):
             return
         # The runs of MLJobs that are submitted after the request are not in the list.
         followed = self._followed
@@ -412,7 +412,7 @@ class ChangeFeedReader:
         unread = [key for key in followed.unread if not lister.has_pending_reconciliation(key)]
         async for key in in_turns(sorted(submitted.intersection([*unlisted, *unread]))):
             state = lister.state(key, self._airflow)
-            if state is not None and now - (state.job.status.submit_time or now) > OVERLAP:
+            if state is not None and abs(now - (state.job.status.submit_time or now)) > OVERLAP:
                 self._controller.request_look_up(key)
         if not self._controller.vanished_runs.have_vanished(self._airflow):
             await self._orphans.relist(self._airflow, now, active, runs)
@@ -423,3 +423,10 @@ class ChangeFeedReader:
     def _key(self, run_id: str) -> Key | None:
         run = RunId.parse(run_id)
         return (run.namespace, run.name) if run is not None and run.prefix == self._prefix else None
+
+
+def _is_due(now: datetime, last: datetime | None, interval: timedelta) -> bool:
+    """Return whether ``interval`` has passed since ``last``. The result is also True if ``last`` is
+    None, or is after ``now`` because the clock was set back.
+    """
+    return last is None or not last <= now < last + interval
