@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.adapters.airflow import lanes
+from mljob_operator.adapters.airflow import lanes, session
 from mljob_operator.adapters.airflow.lanes import FAILURES, THREADS, Circuit, Lane, Work
 from mljob_operator.adapters.airflow.single_flight import SingleFlight
 from mljob_operator.errors import AirflowUnavailable, AirflowUnreadable, NotLeading, OperatorError, backoff
 from tests.live.eventually import until
-from tests.scripted_airflow import DAG, HANGS, RUN, Says, ScriptedAirflow
+from tests.scripted_airflow import DAG, HANGS, RUN, Says, ScriptedAirflow, run_row, said
 
 from .conftest import Connect
 
@@ -75,6 +75,29 @@ async def test_outputs_that_hang_delay_no_lookups_and_no_cancellations(
     assert await airflow.get(DAG, RUN) is not None
     assert await airflow.cancelling.get(DAG, RUN) is not None
     await release(server, hanging)
+
+
+async def test_closing_does_not_wait_for_the_remaining_pages_of_a_list(
+    server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "MAX_PAGES", 20)
+    is_closing = threading.Event()
+
+    def answer(_: object) -> Says:
+        if server.asked.count("list changed runs") == 2:
+            is_closing.wait(30)
+        return said(200, dag_runs=[run_row()], total_entries=10**9)
+
+    server.told["list changed runs"] = answer
+    airflow = connect(server)
+    reading = asyncio.create_task(airflow.changed_runs(DAY))
+    await until(lambda: server.asked.count("list changed runs") == 2)
+    reading.cancel()
+    closing = asyncio.create_task(airflow.close())
+    await asyncio.sleep(0)
+    is_closing.set()
+    await closing
+    assert server.asked.count("list changed runs") == 2
 
 
 async def test_few_requests_are_sent_to_an_airflow_that_is_down(server: ScriptedAirflow, connect: Connect) -> None:

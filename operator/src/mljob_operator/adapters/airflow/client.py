@@ -76,9 +76,11 @@ class Airflow(AirflowRuns):
         self._versions = VersionApi(session.client)
 
     async def close(self) -> None:
-        """Stop the threads that send requests. Wait for the requests that are being sent, and drop
-        the queued requests.
+        """Stop the threads that send requests. Wait for the answers to the requests that are being
+        sent, and send no further requests.
         """
+        # The threads end before the next request of an operation, such as the next page of a list.
+        self._session.close()
         await asyncio.gather(*(asyncio.to_thread(lane.close) for lane in self._lanes.values()))
 
     async def probe(self) -> ProbeResult:

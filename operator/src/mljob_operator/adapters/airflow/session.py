@@ -113,6 +113,7 @@ class Session:
         self._version: tuple[Version, str] | None = None
         self._versions: SingleFlight[tuple[Version, str]] = SingleFlight()
         self._unreadable: set[str] = set()
+        self._closed = False
         self.clock_offset = timedelta(0)
         """How far Airflow's clock is ahead of the operator's. A difference of up to two seconds
         counts as zero, because HTTP dates have no fractions of seconds.
@@ -125,11 +126,20 @@ class Session:
         not followed, because a redirect may lead to a login page.
 
         Raises:
+            AirflowUnavailable: The session is closed.
             NotLeading: The request would change something, and this process is not the leader.
         """
+        if self._closed:
+            raise AirflowUnavailable(f"The session with Airflow at {self._shown_url} is closed.")
         if method != "GET" and url != self._token_url:
             gate.check()
         return send(method, url, redirect=False, **options)
+
+    def close(self) -> None:
+        """Send no more requests. An operation in progress, such as a list of many pages, ends with
+        AirflowUnavailable after the answer to its current request.
+        """
+        self._closed = True
 
     def ask(
         self,
@@ -158,7 +168,7 @@ class Session:
             TooLarge: The answer is larger than ``max_bytes``, or has more JSON values than
                 :func:`.read_body` allows.
             AirflowUnavailable: Airflow did not answer, Airflow answered with a server error or with
-                429 (too many requests), or the answer is not from Airflow.
+                429 (too many requests), the answer is not from Airflow, or the session is closed.
             AirflowUnreadable: Airflow's answer is not a JSON object, or is a 404 whose text is not
                 in ``absent``.
             AirflowUnauthorized: The credentials are wrong.
