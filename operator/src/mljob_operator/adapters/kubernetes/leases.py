@@ -139,17 +139,18 @@ class Leases:
     async def _call(self, method: Any, *args: Any, **kwargs: Any) -> Any:
         return await call(method, *args, namespace=self._namespace, _request_timeout=TIMEOUT, **kwargs)
 
-    def _read(self, answer: client.V1Lease) -> Lease:
-        spec = answer.spec
-        if answer.metadata is None or not answer.metadata.uid or not answer.metadata.resource_version or spec is None:
+    def _read(self, answer: client.V1Lease | None) -> Lease:
+        """Return the Lease in an answer. The answer is None if its body is ``null``."""
+        read, spec = (answer.metadata, answer.spec) if answer is not None else (None, None)
+        if read is None or not read.uid or not read.resource_version or spec is None:
             raise StoreUnavailable(
                 "the Kubernetes API answered a request for a Lease with something else than a Lease; is it behind a proxy?"
             )
         metadata = {
-            "name": answer.metadata.name,
-            "uid": answer.metadata.uid,
-            "resourceVersion": answer.metadata.resource_version,
-            "annotations": answer.metadata.annotations,
+            "name": read.name,
+            "uid": read.uid,
+            "resourceVersion": read.resource_version,
+            "annotations": read.annotations,
         }
         return self._lease(
             metadata,
