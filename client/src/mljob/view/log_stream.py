@@ -105,6 +105,7 @@ class _Batches:
         self._lines = lines
         self._queue: asyncio.Queue[LogLine | None] = asyncio.Queue(MAX_BATCH)
         self._task = asyncio.create_task(self._read())
+        self._closed = False
 
     async def next(self) -> list[LogLine] | None:
         """Return the next batch, or None at the end of the log."""
@@ -125,6 +126,7 @@ class _Batches:
         return None
 
     async def aclose(self) -> None:
+        self._closed = True
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -134,4 +136,6 @@ class _Batches:
                 await self._queue.put(line._replace(text=cut(line.text, MAX_LINE)))
         finally:
             await self._lines.aclose()
-            await self._queue.put(None)
+            if not self._closed:
+                # After aclose, nobody takes lines, so a full queue would never have room.
+                await self._queue.put(None)

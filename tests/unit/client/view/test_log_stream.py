@@ -86,3 +86,16 @@ async def test_browser_removes_the_lines_of_a_log_that_begins_again() -> None:
 @pytest.mark.parametrize("text", ["", "123", "x 1/fit/-1/1/3", "123 ../../x", "1" * 400 + " 1/fit/-1/1/3", "12 "])
 def test_what_is_no_id_begins_at_the_first_line(text: str) -> None:
     assert LastLine.parse(text) == (0, "")
+
+
+async def test_browser_leaves_while_lines_wait_for_it() -> None:
+    events, is_closed = log_events(long_lines(3 * MAX_BATCH), Renderer(), 0), False
+    await anext(events)
+    await anext(events)
+    closing = asyncio.create_task(events.aclose())
+    for _ in range(100):
+        await asyncio.sleep(0)
+        is_closed = is_closed or closing.done()
+    closing.cancel()
+
+    assert is_closed
