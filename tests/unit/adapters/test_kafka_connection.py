@@ -157,6 +157,55 @@ def test_cause_is_one_line_of_bounded_length(heard: Heard) -> None:
     assert len(problem) == MAX_CAUSE
 
 
+REFUSALS = [
+    (KafkaError.UNKNOWN_TOPIC_OR_PART, "Subscribed topic not available: events: Broker: Unknown topic or partition"),
+    (KafkaError.TOPIC_AUTHORIZATION_FAILED, "Fetch from broker 1 failed: Broker: Topic authorization failed"),
+]
+
+
+@pytest.mark.parametrize(("code", "why"), REFUSALS)
+def test_topic_that_is_refused_from_the_start_is_a_problem_after_a_grace_period(
+    heard: Heard, lines: pytest.LogCaptureFixture, code: int, why: str
+) -> None:
+    heard.connection.consumer_error(KafkaError(code, why))
+    heard.state("up")
+    heard.after(GRACE - 1)
+    assert {(link.connected, link.problem) for link in heard.links} == {(False, None)}
+    heard.after(1)
+    assert heard.links[-1] == Link(False, "kafka:9092", why, topic_refused=True)
+    assert told(lines) == [], "the consumer logs the error"
+    heard.connection.topic_readable()
+    heard.state("up")
+    assert heard.links[-1] == Link(True, "kafka:9092")
+
+
+@pytest.mark.parametrize(("code", "why"), REFUSALS)
+def test_topic_that_is_refused_later_counts_as_not_connected_at_once(heard: Heard, code: int, why: str) -> None:
+    heard.state("up")
+    heard.after(60)
+    heard.connection.consumer_error(KafkaError(code, why))
+    heard.state("up")
+    assert heard.links[-1] == Link(False, "kafka:9092")
+    heard.after(GRACE)
+    assert heard.links[-1] == Link(False, "kafka:9092", why, topic_refused=True)
+
+
+def test_brokers_that_are_lost_are_the_cause_even_if_they_had_refused_the_topic(heard: Heard) -> None:
+    heard.connection.consumer_error(KafkaError(*REFUSALS[0]))
+    heard.state("up")
+    heard.after(GRACE)
+    heard.fails(KafkaError._TRANSPORT, REFUSED)
+    heard.state("query-coord")
+    heard.after(REPORT_INTERVAL)
+    assert heard.links[-1] == Link(False, "kafka:9092", "kafka:9092/1: Connect failed: Connection refused")
+
+
+def test_other_errors_of_a_consumer_are_no_problem_of_the_connection(heard: Heard) -> None:
+    heard.connection.consumer_error(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION, "not the leader"))
+    heard.state("up")
+    assert heard.links[-1] == Link(True, "kafka:9092")
+
+
 def test_critical_messages_of_librdkafka_are_logged(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
     heard.connection.log(logging.CRITICAL, "%s [%s] %s", "MAXPOLL", "rdkafka#1", "left the group")
     heard.connection.log(logging.WARNING, "%s [%s] %s", "CONFWARN", "rdkafka#1", "of no use")

@@ -1,4 +1,4 @@
-"""The thread that reads Kafka does not run ahead of the event loop."""
+"""The thread that reads Kafka does not run ahead of the event loop, and reports a refused topic."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
-from mljob_operator.adapters import kafka
+from mljob_operator.adapters import kafka, kafka_connection
 from mljob_operator.adapters.kafka import PORTION_BYTES, KafkaEvents
-from mljob_operator.ports import Message
+from mljob_operator.ports import Link, Message
+from tests.live.eventually import until
 
 TOPIC = "airflow.events"
 
@@ -134,3 +136,26 @@ async def test_thread_ends_while_the_event_loop_is_busy(events: KafkaEvents, mon
     assert events._thread is not None
     await asyncio.to_thread(events._thread.join, 60)
     assert delivered == [0], "a message is not delivered after one that may not be processed"
+
+
+async def test_topic_that_does_not_exist_is_a_problem_until_it_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_connection, "GRACE", 0.0)
+    monkeypatch.setattr(kafka_connection, "REPORT_INTERVAL", 0.0)
+    cluster = Producer({"test.mock.num.brokers": 1})
+    [broker] = cluster.list_topics(timeout=30).brokers.values()
+    links: list[Link | None] = []
+    brokers = f"{broker.host}:{broker.port}"
+    events = KafkaEvents(
+        {"bootstrap.servers": brokers, "topic.metadata.refresh.interval.ms": 200},
+        topic=TOPIC,
+        group_id="g",
+        link_changed=links.append,
+    )
+    events.start(lambda _: None, lambda _: None)
+    try:
+        await until(lambda: bool(links) and links[-1] is not None and links[-1].topic_refused)
+        cluster.produce(TOPIC, b"x")
+        cluster.flush(30)
+        await until(lambda: links[-1] == Link(True, brokers))
+    finally:
+        await events.close()

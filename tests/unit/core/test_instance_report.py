@@ -233,6 +233,15 @@ def test_whether_events_arrive_is_a_condition_beside_ready() -> None:
     assert told(away, there) == [("Normal", "EventsConnected")]
 
 
+def test_refused_topic_is_a_reason_of_its_own() -> None:
+    unknown = "Subscribed topic not available: airflow.events: Broker: Unknown topic or partition"
+    said = conditions(report(view(brokers=Link(False, BROKERS, unknown, topic_refused=True))))["EventsConnected"]
+    assert (said["status"], said["reason"]) == ("False", "TopicRefused")
+    assert said["message"] == (
+        f"The brokers {BROKERS} don't let the operator read the topic of the events, so statuses come from Airflow's REST API, seconds later: {unknown}"
+    )
+
+
 @pytest.mark.parametrize("connected", [True, False])
 def test_a_short_interruption_or_unknown_brokers_change_no_condition(connected: bool) -> None:
     before = report(view(brokers=Link(connected, BROKERS, None if connected else REFUSED)))

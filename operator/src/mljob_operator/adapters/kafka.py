@@ -375,17 +375,21 @@ class KafkaEvents:
         if self._last_error is not None:
             log.info("events are being read again")
             self._last_error = None
+            self._connection.topic_readable()
         return Message(
             (raw.topic() or "", raw.partition() or 0), raw.offset() or 0, raw.key(), raw.value(), raw.timestamp()[1]
         )
 
     def _log_problem(self, error: KafkaError) -> None:
+        self._connection.consumer_error(error)
         if error.name() != self._last_error:
             self._last_error = error.name()
             log.warning("Kafka: %s; statuses come from Airflow's REST API until events can be read", error)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._assigned = [*self._assigned, *partitions]
+        if partitions:
+            self._connection.topic_readable()
         log.info("reading %s", ", ".join(f"{p.topic}/{p.partition}" for p in self._assigned) or "no partition")
         if self._paused:
             consumer.pause(partitions)

@@ -36,15 +36,18 @@ class Link:
     """The state of the connection to the brokers of a topic.
 
     Attributes:
-        connected: Whether the operator is connected to the brokers.
+        connected: Whether the operator is connected to the brokers, and the brokers have not
+            refused the topic.
         brokers: The configured addresses of the brokers, separated by commas.
-        problem: Why the operator is not connected. None if the operator is connected, or has been
-            without a connection for only a short time.
+        problem: Why the operator is not connected, or why the brokers refuse the topic. None if
+            ``connected`` is true, or has been false for only a short time.
+        topic_refused: Whether ``problem`` is the reason why the brokers refuse the topic.
     """
 
     connected: bool
     brokers: str
     problem: str | None = None
+    topic_refused: bool = False
 
 
 class EventSource(Protocol):

@@ -172,8 +172,9 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """Record whether the operator is connected to the brokers of a topic. If ``connected`` is
-        None, the operator no longer reads the topic, and all series of the topic are removed.
+        """Record whether the operator is connected to the brokers of a topic, and the brokers have
+        not refused the topic. If ``connected`` is None, the operator no longer reads the topic, and
+        all series of the topic are removed.
         """
         ...
 

@@ -55,7 +55,9 @@ class Brokers(Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether the operator is connected to the brokers now."""
+        """Whether the operator is connected to the brokers now, and the brokers have not refused
+        the topic.
+        """
         ...
 
     @property
@@ -65,9 +67,14 @@ class Brokers(Protocol):
 
     @property
     def problem(self) -> str | None:
-        """Why the operator is not connected to the brokers. None if the operator is connected, or
-        has been disconnected for a short time only.
+        """Why the operator is not connected to the brokers, or why the brokers refuse the topic.
+        None if :attr:`connected` is true, or has been false for a short time only.
         """
+        ...
+
+    @property
+    def topic_refused(self) -> bool:
+        """Whether :attr:`problem` is the reason why the brokers refuse the topic."""
         ...
 
 
@@ -211,12 +218,19 @@ def _ready(view: View) -> DesiredCondition:
 
 def _events_connected(view: View, link: Brokers) -> DesiredCondition | None:
     """Return the condition EventsConnected, which shows whether the operator is connected to the
-    Kafka brokers. Return None while the state of the connection is unknown. A short interruption
-    does not change the condition.
+    Kafka brokers and may read the topic. Return None while the state of the connection is unknown.
+    A short interruption does not change the condition.
     """
     if link.connected:
         return DesiredCondition(
             "EventsConnected", True, "EventsConnected", f"The brokers {link.brokers} are connected."
+        )
+    if link.problem is not None and link.topic_refused:
+        return DesiredCondition(
+            "EventsConnected",
+            False,
+            "TopicRefused",
+            f"The brokers {link.brokers} don't let the operator read the topic of the events, so statuses come from Airflow's REST API, seconds later: {link.problem}",
         )
     if link.problem is not None:
         return DesiredCondition(
