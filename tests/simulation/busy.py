@@ -25,7 +25,7 @@ from mljob_operator.controllers.mljob.write_pace import WritePace
 from mljob_operator.controllers.mljob.write_queue import Priority, WriteQueue
 from mljob_operator.errors import StoreUnavailable
 
-from .machine import Machine, indexes, moments, which
+from .machine import NAMESPACE, Machine, indexes, moments, which
 from .process import Process
 
 
@@ -59,7 +59,12 @@ class BusyMachine(Machine):
                 await asyncio.sleep(0.5)
                 continue
             priority, takes = self.others
-            await asyncio.gather(*(queue_of(process).send(priority, partial(asyncio.sleep, takes)) for _ in range(4)))
+            await asyncio.gather(
+                *(
+                    queue_of(process).send(priority, partial(asyncio.sleep, takes), namespace=NAMESPACE)
+                    for _ in range(4)
+                )
+            )
 
     def _mend(self) -> None:
         self.others, self._is_mended = None, True
@@ -117,7 +122,7 @@ class BusyMachine(Machine):
 
         async def write() -> None:
             with contextlib.suppress(StoreUnavailable):
-                await queue_of(process).send(Priority.CANCELLATION, refuse)
+                await queue_of(process).send(Priority.CANCELLATION, refuse, namespace=NAMESPACE)
 
         if which < len(self.world.processes):
             process = self.world.processes[which]
@@ -152,11 +157,11 @@ def queue_of(process: Process) -> WriteQueue:
 def forgotten(process: Process) -> list[str]:
     """Return the MLJobs that wait for a turn in the queue of writes, and have no place there."""
     queue = queue_of(process)
-    places = {token for waiting in queue._waiting.values() for token in waiting} | set(queue._turns)
     return [
         f"{key}"
         for key, worker in process.job_controller.workers.tracked.items()
-        if worker.awaits_turn and worker.task is None and not worker.needs_step and key not in places
+        if worker.awaits_turn and worker.task is None and not worker.needs_step and key not in queue._turns
+        if not any(queue.waits(key, priority) for priority in Priority)
     ]
 
 

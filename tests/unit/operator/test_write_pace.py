@@ -48,15 +48,13 @@ def test_fastest_answer_counts_for_a_time() -> None:
     assert limit_after(pace, 0.1, now=FASTEST_COUNTS) > low
 
 
-def test_refusal_halves_the_limit_and_keeps_to_the_pause() -> None:
+def test_refusal_halves_the_limit() -> None:
     pace = WritePace()
     limit = limit_after(pace, 0.01)
-    pace.refused(3.0, 10.0)
-    assert (pace.limit, pace.paused_until) == (limit // 2, 13.0)
-    pace.refused(0.0, 11.0)
-    assert pace.paused_until == 13.0, "a shorter pause ends none"
+    pace.refused()
+    assert pace.limit == limit // 2
     for _ in range(20):
-        pace.refused(0.0, 11.0)
+        pace.refused()
     assert pace.limit == LEAST
 
 

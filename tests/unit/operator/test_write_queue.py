@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import partial
+from random import Random
 
 import pytest
 
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.controllers.mljob import write_queue
+from mljob_operator.controllers.mljob.waiting_writes import WaitingWrites
 from mljob_operator.controllers.mljob.write_pace import WritePace
-from mljob_operator.controllers.mljob.write_queue import LONGEST_WAITING_EVERY, Priority, WriteQueue
+from mljob_operator.controllers.mljob.write_pauses import SEVERAL, WritePauses
+from mljob_operator.controllers.mljob.write_queue import LONGEST_WAITING_EVERY, SHARES, Priority, WriteQueue
 from mljob_operator.errors import Conflict, StoreUnavailable
 
 KEY = ("team-a", "churn")
@@ -35,8 +38,12 @@ class Server:
         self.answers[name] = asyncio.get_running_loop().create_future()
         await self.answers[name]
 
-    async def send(self, name: str, priority: Priority, key: tuple[str, str] | None = None) -> None:
-        self.writes[name] = asyncio.create_task(self.queue.send(priority, partial(self.write, name), key=key))
+    async def send(
+        self, name: str, priority: Priority, key: tuple[str, str] | None = None, *, namespace: str = KEY[0]
+    ) -> None:
+        self.writes[name] = asyncio.create_task(
+            self.queue.send(priority, partial(self.write, name), key=key, namespace=namespace)
+        )
         await rounds()
 
     async def fill(self) -> None:
@@ -143,6 +150,158 @@ async def test_busy_api_server_is_left_alone_for_as_long_as_it_asks(server: Serv
     async with asyncio.timeout(180):
         await server.began["two"].wait()
     assert loop.time() - began >= 0.1
+
+
+class TestNamespaces:
+    """The writes of one namespace don't hold up the writes of other namespaces."""
+
+    async def test_write_passes_a_namespace_whose_writes_get_no_answer(self, server: Server) -> None:
+        await server.fill()
+        for number in range(50):
+            await server.send(f"end {number}", Priority.END)
+        await server.send("other", Priority.SUBMISSION, namespace="team-b")
+        await server.send("event", Priority.EVENT, namespace="team-c")
+        assert server.asked[LIMIT:] == ["other", "event"]
+        await server.answer_all()
+
+    async def test_turn_of_an_mljob_passes_a_namespace_whose_writes_get_no_answer(self, server: Server) -> None:
+        await server.fill()
+        await server.send("end", Priority.END)
+        assert server.queue.has_turn(("team-b", "churn"), Priority.PROGRESS, lambda: None)
+        server.queue.end_turn(("team-b", "churn"))
+        await server.answer_all()
+
+    async def test_namespaces_share_the_writes_under_way(self, server: Server) -> None:
+        await server.fill()
+        share = LIMIT // SHARES
+        for number in range(2 * LIMIT):
+            await server.send(f"a {number}", Priority.END)
+            await server.send(f"b {number}", Priority.END, namespace="team-b")
+        assert server.asked[LIMIT:] == ["b 0"], "more than the limit, and not all of what waits"
+        # The namespace that was first has more than its share until these writes have an answer.
+        for number in range(1, LIMIT - share + 1):
+            await server.answer(f"first-{number}")
+        under_way = [name[0] for name, answer in server.answers.items() if not answer.done()]
+        assert len(under_way) == LIMIT
+        assert under_way.count("b") >= share
+        for name in [name for name, answer in server.answers.items() if name[0] == "b" and not answer.done()]:
+            await server.answer(name)
+        under_way = [name[0] for name, answer in server.answers.items() if not answer.done()]
+        assert under_way.count("b") >= share
+        await server.answer_all()
+
+    async def test_lower_priority_within_the_share_passes_a_higher_beyond_it(self, server: Server) -> None:
+        await server.fill()
+        for number in range(2):
+            await server.send(f"progress {number}", Priority.PROGRESS, namespace="team-b")
+        await server.send("end", Priority.END)
+        for number in range(1, 3):
+            await server.answer(f"first-{number}")
+        assert server.asked[LIMIT:] == ["progress 0", "progress 1"]
+        await server.answer_all()
+
+    async def test_write_passes_several_namespaces_whose_writes_get_no_answer(self, server: Server) -> None:
+        for number in range(10 * LIMIT):
+            await server.send(f"end {number}", Priority.END, namespace=f"team-{number % 4}")
+        assert len(server.asked) == LIMIT
+        for number in range(3):
+            await server.send(f"other {number}", Priority.SUBMISSION, namespace="team-b")
+        for number in range(3):
+            assert server.asked[-1] == f"other {number}"
+            await server.answer(f"other {number}")
+        assert len(server.asked) == LIMIT + 3
+        await server.answer_all()
+
+    def test_namespaces_of_one_priority_take_turns(self) -> None:
+        waiting, popped = WaitingWrites(), list[str]()
+        for ticket, name in enumerate(["a1", "a2", "a3", "b1", "c1", "c2"]):
+            waiting.add(name[0], name, ticket, partial(popped.append, name))
+        waiting.remove("c", "c1")
+        waiting.remove("c", "c1")
+        assert (len(waiting), waiting.waits("c", "c1"), waiting.waits("c", "c2")) == (5, False, True)
+        while (namespace := waiting.next_namespace(lambda _: True)) is not None:
+            waiting.pop(namespace)()
+        assert (popped, len(waiting)) == (["a1", "b1", "c2", "a2", "a3"], 0)
+
+    async def test_one_namespace_that_is_asked_for_a_pause_delays_no_other(self, server: Server) -> None:
+        await server.send("one", Priority.END)
+        await server.answer("one", StoreUnavailable("429", retry_after=3600))
+        await server.send("two", Priority.CANCELLATION)
+        await server.send("other", Priority.EVENT, namespace="team-b")
+        assert server.asked == ["one", "other"]
+        await server.answer("other")
+
+    async def test_all_namespaces_pause_while_several_are_asked_for_a_pause(self, server: Server) -> None:
+        assert SEVERAL == 3
+        for number in range(3):
+            await server.send(f"one {number}", Priority.END, namespace=f"team-{number}")
+        for number, seconds in enumerate([3600, 3600, 0.05]):
+            await server.answer(f"one {number}", StoreUnavailable("429", retry_after=seconds))
+        await server.send("other", Priority.END, namespace="team-b")
+        assert server.queue.is_busy
+        for number in range(2):
+            await server.send(f"two {number}", Priority.END, namespace=f"team-{number}")
+        async with asyncio.timeout(180):
+            await server.began["other"].wait()
+        await rounds()
+        assert server.asked[3:] == ["other"]
+
+    async def test_longer_pause_of_a_namespace_goes_on(self, server: Server) -> None:
+        pauses, ended = WritePauses(lambda: ended.set()), asyncio.Event()
+        pauses.pause("team-a", 3600)
+        pauses.pause("team-a", 0.01)
+        pauses.pause("team-b", 0.01)
+        pauses.pause("team-b", 0.02)
+        async with asyncio.timeout(180):
+            await ended.wait()
+        assert (pauses.hold("team-a"), pauses.hold("team-b")) == (True, False)
+
+    @pytest.mark.parametrize("seed", range(20))
+    async def test_every_write_is_sent_and_no_more_at_once_than_allowed(self, server: Server, seed: int) -> None:
+        random, under_way, most, sent = Random(seed), Counter[str](), 0, 0
+
+        async def write(namespace: str) -> None:
+            nonlocal most, sent
+            under_way[namespace] += 1
+            most = max(most, under_way.total())
+            try:
+                for _ in range(random.randrange(5)):
+                    await asyncio.sleep(0)
+                sent += 1
+                if random.random() < 0.1:
+                    raise StoreUnavailable("429", retry_after=random.choice([0.0, 0.001]))
+            finally:
+                under_way[namespace] -= 1
+
+        async def send(namespace: str, number: int) -> None:
+            key = (namespace, str(number)) if random.random() < 0.5 else None
+            priority = random.choice(list(Priority))
+            if key is None:
+                return await server.queue.send(priority, partial(write, namespace), namespace=namespace)
+            try:
+                woken = asyncio.Event()
+                if random.random() < 0.5 and not server.queue.has_turn(key, priority, woken.set):
+                    await woken.wait()
+                await server.queue.send(priority, partial(write, namespace), key=key)
+            finally:
+                server.queue.end_turn(key)
+                server.queue.leave(key)
+
+        writes = [asyncio.create_task(send(random.choice("aaaaaabbcdef"), number)) for number in range(300)]
+        await rounds()
+        cancelled = [each for each in random.sample(writes, 20) if each.cancel()]
+        async with asyncio.timeout(180):
+            results = await asyncio.gather(*writes, return_exceptions=True)
+        assert not [each for each in results if isinstance(each, Exception) and not isinstance(each, StoreUnavailable)]
+        assert sent >= len(writes) - len(cancelled)
+        assert LIMIT <= most <= LIMIT + LIMIT // SHARES
+        assert not server.queue.is_busy
+        for number in range(LIMIT):
+            await server.send(f"last {number}", Priority.EVENT)
+        async with asyncio.timeout(180):
+            for number in range(LIMIT):
+                await server.began[f"last {number}"].wait()
+        await server.answer_all()
 
 
 class TestTurns:

@@ -92,8 +92,8 @@ class QueuedJobs:
 
     async def delete(self, job: Job) -> None:
         """Delete an MLJob (:meth:`.JobStore.delete`)."""
-        await self.writes.send(Priority.RELEASE, partial(self._jobs.delete, job))
+        await self.writes.send(Priority.RELEASE, partial(self._jobs.delete, job), namespace=job.key[0])
 
     async def record(self, job: Job, event: KubeEvent) -> None:
         """Create a Kubernetes Event (:meth:`.JobStore.record`)."""
-        await self.writes.send(Priority.EVENT, partial(self._jobs.record, job, event))
+        await self.writes.send(Priority.EVENT, partial(self._jobs.record, job, event), namespace=job.key[0])

@@ -36,10 +36,6 @@ class WritePace:
         self._fastest = float("inf")
         self._fastest_until = float("-inf")
         self._load, self._load_at = 0.0, 0.0
-        self.paused_until = float("-inf")
-        """The time before which no write may be sent, because the Kubernetes API server asked for a
-        pause.
-        """
 
     @property
     def limit(self) -> int:
@@ -75,17 +71,10 @@ class WritePace:
         elif waiting > MANY:
             self._limit = max(LEAST, self._limit - 1 / self._limit)
 
-    def refused(self, retry_after: float, now: float) -> None:
-        """Halve the limit, but not below ``LEAST`` (12). Set :attr:`paused_until` to the end of the
-        pause that the Kubernetes API server asks for, unless :attr:`paused_until` is already later.
+    def refused(self) -> None:
+        """Halve the limit, but not below ``LEAST`` (12).
 
         Call this method after a write that the API server did not answer, or whose answer was 429
         (too many requests), a server error or unreadable.
-
-        Args:
-            retry_after: The length of the pause in seconds (``Retry-After``). 0 if the API server
-                asks for no pause.
-            now: The current time.
         """
         self._limit = max(LEAST, self._limit / 2)
-        self.paused_until = max(self.paused_until, now + retry_after)

@@ -3,24 +3,38 @@
 While the Kubernetes API server keeps up, each write is sent without delay. Otherwise, writes wait
 in this queue. Most statuses are built only after the wait. So one write contains all changes of
 an MLJob's status that happened during the wait.
+
+Within a priority, the namespaces of the MLJobs take turns. Each namespace has a share of the writes
+that may be under way. A namespace uses more than its share only while no other namespace waits for
+its own share. A namespace without a write under way need not wait for the writes of others. So no
+namespace can hold up the writes of others, for example with an admission webhook that does not
+answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from enum import IntEnum
 from typing import TypeVar
 
 from ...core.run.run_key import Key
 from ...errors import StoreUnavailable
-from .write_pace import WritePace
+from .waiting_writes import TakeTurn, WaitingWrites
+from .write_pace import MOST, WritePace
+from .write_pauses import WritePauses
 
 T = TypeVar("T")
 
 LONGEST_WAITING_EVERY = 8
-"""One in this many turns goes to the write that has waited longest, whatever its priority is. So no
-write waits forever.
+"""One in this many turns goes to the priority whose next write has waited longest. So no write
+waits forever.
+"""
+
+SHARES = 3
+"""The share of a namespace is the limit of the writes under way, divided by this number. A namespace
+uses more than its share only while no other namespace waits for its own share.
 """
 
 TURN_SECONDS = 0.5
@@ -31,7 +45,8 @@ wait for Airflow, and the writes of other MLJobs must not wait for Airflow.
 
 class Priority(IntEnum):
     """The priority of a write. Lower numbers come first, but one in ``LONGEST_WAITING_EVERY`` turns
-    goes to the write that has waited longest.
+    goes to the priority whose next write has waited longest. A namespace that has its share of the
+    writes under way lets the writes of others go first, whatever their priority is.
 
     Attributes:
         CANCELLATION: Stores the status of an MLJob whose run is or will be cancelled, or changes an
@@ -64,13 +79,12 @@ class WriteQueue:
 
     def __init__(self) -> None:
         self._pace = WritePace()
+        self._pauses = WritePauses(self._give_turns)
         self._under_way = 0
-        self._waiting: dict[Priority, dict[object, tuple[int, Callable[[], None]]]] = {
-            priority: {} for priority in Priority
-        }
+        self._by_namespace: Counter[str] = Counter()
+        self._waiting = {priority: WaitingWrites() for priority in Priority}
         self._turns: dict[Key, float] = {}
         self._tickets = self._grants = 0
-        self._resume: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
 
     @property
@@ -91,7 +105,7 @@ class WriteQueue:
 
     def waits(self, key: Key, priority: Priority) -> bool:
         """Return whether an MLJob waits for a turn (:meth:`has_turn`) with this priority."""
-        return key in self._waiting[priority]
+        return self._waiting[priority].waits(key[0], key)
 
     def numbers(self) -> dict[str, int]:
         """Return how many writes of each priority wait, by the name of the priority in lower case."""
@@ -99,8 +113,8 @@ class WriteQueue:
 
     def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:
         """Return whether an MLJob has a turn. With a turn, the operator may send a write about the
-        MLJob now. If the MLJob has no turn, and a new write need not wait in the queue now, this
-        method gives the MLJob a turn and returns True.
+        MLJob now. If the MLJob has no turn, and a new write about the MLJob need not wait in the
+        queue now, this method gives the MLJob a turn and returns True.
 
         The first :meth:`send` about the MLJob uses the turn and does not wait. An unused turn ends
         after ``TURN_SECONDS``, or with :meth:`end_turn`.
@@ -111,8 +125,8 @@ class WriteQueue:
         """
         if key in self._turns:
             return True
-        if not self.is_busy and self._may_send():
-            self._under_way += 1
+        if self._may_begin(key[0]):
+            self._begin_write(key[0])
             self._begin_turn(key)
             return True
 
@@ -120,9 +134,9 @@ class WriteQueue:
             self._begin_turn(key)
             wake()
 
-        if key not in self._waiting[priority]:
+        if not self.waits(key, priority):
             self.leave(key)
-            self._enqueue(priority, key, take_turn)
+            self._enqueue(priority, key[0], key, take_turn)
         return False
 
     def _begin_turn(self, key: Key) -> None:
@@ -144,96 +158,138 @@ class WriteQueue:
         instead. Call this method after each reconciliation of an MLJob.
         """
         if self._turns.pop(key, None) is not None:
-            self._end_write()
+            self._end_write(key[0])
 
     def leave(self, key: Key) -> None:
         """Remove an MLJob from the queue."""
         for waiting in self._waiting.values():
-            waiting.pop(key, None)
+            waiting.remove(key[0], key)
 
-    async def send(self, priority: Priority, request: Callable[[], Awaitable[T]], *, key: Key | None = None) -> T:
+    async def send(
+        self, priority: Priority, request: Callable[[], Awaitable[T]], *, key: Key | None = None, namespace: str = ""
+    ) -> T:
         """Send a write when the write has its turn, and return the result of ``request``.
 
         Args:
             priority: The priority of the write.
             request: Sends the write.
             key: The MLJob that the write is about. If this MLJob has a turn (:meth:`has_turn`), the
-                write uses the turn. Otherwise, the write waits for a turn of its own.
+                write uses the turn. Otherwise, the write waits for a turn of its own. None if the
+                write never uses the turn of an MLJob, such as a Kubernetes Event.
+            namespace: The namespace of a write without ``key``.
 
         Raises:
             StoreError: ``request`` raised this error.
         """
+        if key is not None:
+            namespace = key[0]
         if key is None or self._turns.pop(key, None) is None:
             if key is not None:
                 # An MLJob has one place. While the MLJob waits here, it could not use a turn that
                 # it gets through another place.
                 self.leave(key)
-            await self._turn(priority)
+            await self._turn(priority, namespace)
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
             answer = await request()
             self._pace.answered(clock() - began, clock())
         except StoreUnavailable as error:
-            self._pace.refused(error.retry_after, clock())
+            self._pace.refused()
+            if error.retry_after > 0:
+                self._pauses.pause(namespace, error.retry_after)
             raise
         finally:
-            self._end_write()
+            self._end_write(namespace)
         return answer
 
-    async def _turn(self, priority: Priority) -> None:
-        if not self.is_busy and self._may_send():
-            self._under_way += 1
+    async def _turn(self, priority: Priority, namespace: str) -> None:
+        if self._may_begin(namespace):
+            self._begin_write(namespace)
             return
         turn = asyncio.get_running_loop().create_future()
 
         def take_turn() -> None:
             if turn.cancelled():
-                self._end_write()
+                self._end_write(namespace)
             else:
                 turn.set_result(None)
 
-        self._enqueue(priority, turn, take_turn)
+        self._enqueue(priority, namespace, turn, take_turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._end_write()
-            self._waiting[priority].pop(turn, None)
+                self._end_write(namespace)
+            self._waiting[priority].remove(namespace, turn)
             raise
 
-    def _may_send(self) -> bool:
-        return self._under_way < self._pace.limit and asyncio.get_running_loop().time() >= self._pace.paused_until
+    def _may_begin(self, namespace: str) -> bool:
+        """Return whether a new write need not wait. The write passes no waiting write that could be
+        sent as well, because :meth:`_give_turns` has left none.
+        """
+        if self._pauses.hold(namespace):
+            return False
+        return self._under_way < self._pace.limit or (self._has_reserve and self._is_idle(namespace))
 
-    def _enqueue(self, priority: Priority, token: object, take_turn: Callable[[], None]) -> None:
+    @property
+    def _share(self) -> int:
+        return self._pace.limit // SHARES
+
+    @property
+    def _has_reserve(self) -> bool:
+        """Whether a namespace without a write under way may send one. Other namespaces may use the
+        whole limit already, so these writes may exceed the limit.
+        """
+        return self._under_way < min(self._pace.limit + self._share, MOST)
+
+    def _is_idle(self, namespace: str) -> bool:
+        return namespace not in self._by_namespace and not self._pauses.hold(namespace)
+
+    def _is_within_share(self, namespace: str) -> bool:
+        return self._by_namespace.get(namespace, 0) < self._share and not self._pauses.hold(namespace)
+
+    def _is_not_paused(self, namespace: str) -> bool:
+        return not self._pauses.hold(namespace)
+
+    def _enqueue(self, priority: Priority, namespace: str, token: object, take_turn: TakeTurn) -> None:
         self._tickets += 1
-        self._waiting[priority][token] = (self._tickets, take_turn)
-        self._give_turns()
+        self._waiting[priority].add(namespace, token, self._tickets, take_turn)
 
-    def _end_write(self) -> None:
+    def _begin_write(self, namespace: str) -> None:
+        self._under_way += 1
+        self._by_namespace[namespace] += 1
+
+    def _end_write(self, namespace: str) -> None:
         self._under_way -= 1
+        self._by_namespace[namespace] -= 1
+        if not self._by_namespace[namespace]:
+            del self._by_namespace[namespace]
         self._give_turns()
 
     def _give_turns(self) -> None:
-        while self.is_busy and self._may_send():
+        while self.is_busy and not self._pauses.hold_all and (found := self._next()) is not None:
             self._grants += 1
-            priority = self._next()
-            token = next(iter(self._waiting[priority]))
-            _, take_turn = self._waiting[priority].pop(token)
-            self._under_way += 1
+            priority, namespace = found
+            take_turn = self._waiting[priority].pop(namespace)
+            self._begin_write(namespace)
             take_turn()
-        if self.is_busy and not self._under_way and self._resume is None:
-            # Nothing is under way whose end gives the next turn, so the API server has asked for a
-            # pause.
-            loop = asyncio.get_running_loop()
-            self._resume = loop.call_at(self._pace.paused_until, self._go_on)
 
-    def _go_on(self) -> None:
-        self._resume = None
-        self._give_turns()
+    def _next(self) -> tuple[Priority, str] | None:
+        """Return the priority and the namespace of the next write, or None if all writes have to
+        wait.
+        """
+        if self._under_way < self._pace.limit:
+            return self._choose(self._is_within_share) or self._choose(self._is_not_paused)
+        return self._choose(self._is_idle) if self._has_reserve else None
 
-    def _next(self) -> Priority:
-        present = [priority for priority, waiting in self._waiting.items() if waiting]
-        if self._grants % LONGEST_WAITING_EVERY == 0:
-            return min(present, key=lambda priority: next(iter(self._waiting[priority].values()))[0])
-        return min(present)
+    def _choose(self, may_send: Callable[[str], bool]) -> tuple[Priority, str] | None:
+        heads = self._heads(may_send)
+        if (self._grants + 1) % LONGEST_WAITING_EVERY == 0:
+            return min(heads, key=lambda head: self._waiting[head[0]].first_ticket(head[1]), default=None)
+        return next(heads, None)
+
+    def _heads(self, may_send: Callable[[str], bool]) -> Iterator[tuple[Priority, str]]:
+        for priority, waiting in self._waiting.items():
+            if (namespace := waiting.next_namespace(may_send)) is not None:
+                yield priority, namespace
