@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import html
 import json
 import ssl
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus
 
 import pytest
 from pydantic import SecretStr
 
 from mljob_contract.airflow_instance import ClientAuthentication
+from mljob_operator.adapters.airflow.answers import Reply
 from mljob_operator.adapters.airflow.client import Airflow
+from mljob_operator.adapters.airflow.tokens import ProviderToken
 from mljob_operator.core.airflow_instance.credentials import OAuth2Client
-from mljob_operator.errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
+from mljob_operator.errors import AirflowError, AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
 from tests.live.authority import Authority
 from tests.live.http_gateway import Answer, Guard, HttpGateway
 from tests.live.loopback import LoopbackServer, QuietHandler
@@ -273,6 +277,106 @@ async def test_error_of_a_token_endpoint_does_not_quote_the_secret(
     assert CLIENT_SECRET not in str(caught.value)
     assert provider.url in str(caught.value)
     assert not server.asked
+
+
+SECRETS = [
+    "S3cr3t-" + "kQ7z" * 10 + "-END",
+    "p@ss/w0rd+very&secret=",
+    'with "quotes" and <tags> \\',
+    CLIENT_SECRET,
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(lambda secret: secret, id="plain"),
+        pytest.param(quote_plus, id="form"),
+        pytest.param(quote, id="percent"),
+        pytest.param(html.escape, id="HTML"),
+        pytest.param(lambda secret: b64encode(secret.encode()).decode(), id="base64"),
+        pytest.param(lambda secret: b64encode(f"{CLIENT_ID}:{secret}".encode()).decode(), id="Basic"),
+        pytest.param(
+            lambda secret: b64encode(f"{quote_plus(CLIENT_ID)}:{quote_plus(secret)}".encode()).decode(),
+            id="Basic of RFC 6749",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(lambda text: said(401, error=text), id="error"),
+        pytest.param(lambda text: said(401, error="invalid_client", error_description=text), id="description"),
+        pytest.param(lambda text: said(400, message=text), id="no error"),
+        pytest.param(lambda text: said(503, error=text), id="out of order"),
+        pytest.param(lambda text: Says(502, f"<html>{text}</html>", "text/html"), id="a page"),
+        pytest.param(lambda text: Says(200, f"<html>{text}</html>", "text/html"), id="a page with status 200"),
+        pytest.param(lambda text: said(200, access_token="a", token_type=text), id="type"),
+    ],
+)
+def test_answer_that_quotes_the_request_does_not_disclose_the_secret(
+    secret: str, form: Callable[[str], str], answer: Callable[[str], Says]
+) -> None:
+    # Errors cut an answer at several lengths.
+    for before in (0, 40, 70, 85, 95, 130, 170, 190, 198, 380):
+        says = answer("." * before + " " + form(secret) + " is wrong")
+        reply = Reply("https://idp/token", says.status, says.content_type, "", 0.0, None, says.body.encode())
+        oauth2 = OAuth2Client(CLIENT_ID, SecretStr(secret), "https://idp/token")
+        with pytest.raises(AirflowError) as caught:
+            ProviderToken(oauth2, "https://idp/token", "Secret oauth", partial(_answered, reply)).token()
+        for text in (secret, form(secret)):
+            assert text[:6] not in str(caught.value)
+
+
+def _answered(reply: Reply, *_: Any) -> Reply:
+    return reply
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 502])
+async def test_login_whose_answer_quotes_the_password_does_not_disclose_the_password(
+    status: int, server: ScriptedAirflow, connect: Connect
+) -> None:
+    password = "pa55-w0rd-of-the-operator"
+    for says in (refused(status, f"password={password}"), Says(status, f"<p>{password}</p>", "text/html")):
+        server.told["login"] = says
+        with pytest.raises(AirflowError) as caught:
+            await connect(server, user="mljob", password=password).probe()
+        assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 502])
+async def test_answer_that_quotes_the_headers_does_not_disclose_the_token(
+    status: int, is_json: bool, server: ScriptedAirflow, connect: Connect
+) -> None:
+    def quote_headers(headers: Mapping[str, str]) -> Answer:
+        text = f"Bearer: {headers['authorization']}, key: {headers['x-api-key']}"
+        if is_json:
+            return Answer(status, json.dumps({"detail": text}).encode(), "application/json")
+        return Answer(status, f"<p>{text}</p>".encode(), "text/html")
+
+    with (
+        HttpGateway(server.url, guard=quote_headers) as gateway,
+        pytest.raises(AirflowError) as caught,
+    ):
+        await connect(gateway, token="a-t0ken", headers={"X-Api-Key": "k3y-for-the-gateway"}).probe()
+    assert "a-t0k" not in str(caught.value)
+    assert "k3y-f" not in str(caught.value)
+
+
+async def test_answer_that_quotes_a_renewed_token_does_not_disclose_the_token(
+    server: ScriptedAirflow, connect: Connect, provider: Provider
+) -> None:
+    def quote_headers(headers: Mapping[str, str]) -> Answer:
+        return Answer(401, headers["authorization"].encode(), "text/plain")
+
+    with HttpGateway(server.url, guard=quote_headers) as gateway:
+        airflow = connect(gateway, oauth2=client(provider.url))
+        with pytest.raises(AirflowUnauthorized, match=r"Bearer \*\*\*") as caught:
+            await airflow.probe()
+    assert len(provider.asked) == 2
+    assert "second" not in str(caught.value)
 
 
 async def test_error_of_an_unreachable_token_endpoint_names_its_url(

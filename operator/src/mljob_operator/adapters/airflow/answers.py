@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from ...core.conf.redaction import NOTHING_HIDDEN, Redaction
 from ...core.frozen import frozen
 from ...core.text.storable import cut
 from ...errors import AirflowError, AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
@@ -26,7 +27,7 @@ from .rows import Row
 MAX_QUOTE = 100
 """The maximum number of characters of an answer that an error quotes."""
 MAX_DETAIL = 500
-"""The maximum number of characters of :attr:`Reply.detail`, Airflow's explanation of an error."""
+"""The maximum number of characters of Airflow's explanation of an error in the operator's errors."""
 MAX_KIND = 60
 """The maximum number of characters of a content type in the message of an error."""
 
@@ -75,6 +76,8 @@ class Reply:
             ``response_headers.MAX_RETRY_AFTER``. 0 if the header is absent or invalid.
         date: The header Date, in UTC. None if the header is absent or invalid.
         body: The body. The body of an error is cut to ``bodies.MAX_ERROR_BYTES``.
+        hidden: Redacts the secrets of the request. A proxy or a token endpoint may quote its request
+            in an answer, so the errors of this class quote a redacted answer.
     """
 
     url: str
@@ -84,6 +87,7 @@ class Reply:
     retry_after: float
     date: datetime | None
     body: bytes
+    hidden: Redaction = NOTHING_HIDDEN
 
     @classmethod
     def read(cls, response: urllib3.BaseHTTPResponse, base: str, max_bytes: int) -> Reply:
@@ -147,16 +151,16 @@ class Reply:
             return Row(self.json(), self.url, len(self.body))
         detail = self.detail
         if self.status == 404 and detail is not None and absent.proved_by(detail):
-            raise Absent(self.status, detail)
+            raise Absent(self.status, self._shown(detail))
         if 400 <= self.status < 500 and self.status not in _NO_RESULT and detail is not None:
-            raise Answer(self.status, detail)
+            raise Answer(self.status, self._shown(detail))
         raise self._error(detail, source)
 
     @property
     def detail(self) -> str | None:
-        """Airflow's explanation of an error, in one line of at most ``MAX_DETAIL`` characters. None
-        if the answer does not have the format of Airflow's errors: a JSON object with the field
-        ``detail``.
+        """Airflow's explanation of an error, in one line. The explanation is not redacted, and has
+        any length. None if the answer does not have the format of Airflow's errors: a JSON object
+        with the field ``detail``.
         """
         try:
             found = json.loads(self.body) if _JSON.fullmatch(self.content_type) else None
@@ -169,7 +173,10 @@ class Reply:
             detail = "; ".join(map(_problem, detail))
         elif isinstance(detail, dict):
             detail = detail.get("message") or detail.get("reason") or json.dumps(detail)
-        return cut(" ".join(str(detail).split()), MAX_DETAIL)
+        return " ".join(str(detail).split())
+
+    def _shown(self, detail: str) -> str:
+        return cut(self.hidden.text(detail), MAX_DETAIL)
 
     def json(self) -> Any:
         """Return the body of a successful answer, parsed as JSON.
@@ -206,7 +213,7 @@ class Reply:
         example a server error or a missing permission. ``source`` says where the credentials are
         stored.
         """
-        text = detail or self._quote
+        text = self._shown(detail) if detail else self._quote
         match self.status:
             case status if status == 401 or (status == 403 and detail in _BAD_TOKEN):
                 return AirflowUnauthorized(
@@ -259,9 +266,8 @@ class Reply:
         kind = cut(self.content_type.partition(";")[0], MAX_KIND) or "no content type"
         if not self.body or (self.succeeded and kind != "text/html"):
             return f"{kind} ({len(self.body)} bytes)"
-        text = " ".join(self.body[: 4 * MAX_QUOTE].decode(errors="replace").split())
-        more = "..." if len(self.body) > 4 * MAX_QUOTE else ""
-        return f"{kind} ({cut(text + more, MAX_QUOTE)!r})"
+        text = " ".join(self.hidden.text(self.body.decode(errors="replace")).split())
+        return f"{kind} ({cut(text, MAX_QUOTE)!r})"
 
     def _wrong_service_hint(self, detail: str | None) -> str:
         return (

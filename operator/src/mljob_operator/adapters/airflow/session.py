@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from airflow_client.client import ApiClient, Configuration
 from mljob_contract.airflow_versions import Version
 
 from ...core.airflow_instance.credentials import Login
+from ...core.conf.redaction import NOTHING_HIDDEN, Redaction
 from ...errors import AirflowListTooLong, AirflowUnavailable, AirflowUnreadable, AirflowUnsupported
 from ...ports import Gate
 from ..proxies import login_headers, pool_manager, proxy_for
@@ -62,6 +64,11 @@ TOKEN_PATH = "/auth/token"  # noqa: S105  # a path
 """The path of Airflow's own token endpoint."""
 MAX_CURSOR = 4096
 """The maximum number of characters of a page's cursor."""
+
+MIN_HIDDEN_HEADER = 8
+"""The minimum number of characters of a configured header that is redacted in Airflow's answers. A
+shorter value is hardly a secret, and may be part of a word.
+"""
 
 _REPEATED = 100
 """The maximum number of different log messages about rows that are left out. Further messages are
@@ -110,6 +117,10 @@ class Session:
         pool = self.client.rest_client.pool_manager
         pool.request = partial(self._request, pool.request, gate)  # type: ignore[method-assign]
         self._tokens = tokens_of(login, self._ask_token, self._ask_provider)
+        self._hidden_headers = frozenset(each for each in self._headers.values() if len(each) >= MIN_HIDDEN_HEADER)
+        self._hidden_in_logins = Redaction(self._hidden_headers.union(login.secrets()))
+        self._hidden = NOTHING_HIDDEN
+        self._token = ""
         self._version: tuple[Version, str] | None = None
         self._versions: SingleFlight[tuple[Version, str]] = SingleFlight()
         self._unreadable: set[str] = set()
@@ -365,6 +376,10 @@ class Session:
         needs no token have the token, because a gateway in front of Airflow may require it.
         """
         self.client.default_headers["Authorization"] = f"Bearer {token}"
+        if token != self._token:
+            # An answer to a request with the earlier token may still come.
+            self._hidden = Redaction(self._hidden_headers | {token, self._token} - {""})
+            self._token = token
         return token
 
     def _result(self, reply: Reply, absent: Absence = NEVER) -> Row:
@@ -383,7 +398,8 @@ class Session:
     ) -> Reply:
         query.setdefault("_request_timeout", TIMEOUT)
         with self.connection_errors():
-            return read(method(*args, **query), self._shown_url, max_bytes)
+            reply = read(method(*args, **query), self._shown_url, max_bytes)
+        return replace(reply, hidden=self._hidden)
 
     def _supported_version(self) -> tuple[Version, str]:
         """Return Airflow's version: the major and minor number, and the full text. A supported
@@ -405,7 +421,8 @@ class Session:
         return found
 
     def _ask_token(self, body: Mapping[str, Any]) -> Row:
-        return self._first_answer(self._send(self._call, "POST", TOKEN_PATH, body))
+        reply = self._send(self._call, "POST", TOKEN_PATH, body)
+        return self._first_answer(replace(reply, hidden=self._hidden_in_logins))
 
     def _ask_provider(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Request a token from an OAuth 2 provider. The request has neither the additional headers

@@ -14,15 +14,17 @@ import time
 from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote_plus, urlencode
 
 from mljob_contract.airflow_instance import ClientAuthentication
 
 from ...core.airflow_instance.credentials import Login, OAuth2Client, fits_header
+from ...core.conf.redaction import Redaction
 from ...core.text.storable import cut
 from ...errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
-from .answers import Reply
+from .answers import Reply, without_user
 from .rows import Row
 from .single_flight import SingleFlight
 
@@ -200,23 +202,24 @@ class ProviderToken(_RenewedToken):
         self._url = url
         self._source = source
         self._post = post
+        self._hidden = Redaction(frozenset(client.secrets()))
 
     @property
     def _issuer(self) -> str:
-        return f"The token endpoint {self._url}"
+        return f"The token endpoint {without_user(self._url)}"
 
     def _ask(self) -> tuple[str, float]:
-        reply = self._post(self._url, *self._request())
+        reply = replace(self._post(self._url, *self._request()), hidden=self._hidden)
         if not reply.succeeded:
             raise self._refusal(reply)
         try:
-            row = Row(reply.json(), self._url)
+            row = Row(reply.json(), reply.url)
             kind, token = row.text_or_none("token_type"), row.text("access_token", MAX_TOKEN)
         except AirflowUnavailable:
             raise AirflowUnreadable(f"{reply.summary}, in which there is no token. {_HINT}") from None
         if kind is not None and kind.lower() != "bearer":
             raise AirflowUnreadable(
-                f"{self._issuer} gave a token of type {cut(kind, MAX_ERROR)!r}, not a bearer token."
+                f"{self._issuer} gave a token of type {cut(self._hidden.text(kind), MAX_ERROR)!r}, not a bearer token."
             )
         return token, _lifetime(row)
 
@@ -241,11 +244,8 @@ class ProviderToken(_RenewedToken):
         """
         error = _oauth2_error(reply)
         if 400 <= reply.status < 500 and reply.status != 429 and error is not None:
-            # A provider's error may quote the request, which holds the client's secret. So the
-            # message has *** instead of the secret.
-            secret = self._client.client_secret.get_secret_value()
             return AirflowUnauthorized(
-                f"{self._issuer} refused client {self._client.client_id!r}: {error.replace(secret, '***')}. Check {self._source}, the scopes and the audience."
+                f"{self._issuer} refused client {self._client.client_id!r}: {error}. Check {self._source}, the scopes and the audience."
             )
         return AirflowUnavailable(f"{reply.summary}, and gave no token. {_HINT}", retry_after=reply.retry_after)
 
@@ -261,6 +261,9 @@ def _lifetime(row: Row) -> float:
 
 
 def _oauth2_error(reply: Reply) -> str | None:
+    """Return the error of a provider, redacted and in one line of at most ``MAX_ERROR`` characters.
+    Return None if the answer does not have the format of RFC 6749, 5.2.
+    """
     try:
         found = json.loads(reply.body)
     except (ValueError, RecursionError):
@@ -269,4 +272,4 @@ def _oauth2_error(reply: Reply) -> str | None:
         return None
     description = found.get("error_description")
     text = f"{found['error']} ({description})" if isinstance(description, str) else found["error"]
-    return cut(" ".join(text.split()), MAX_ERROR)
+    return cut(" ".join(reply.hidden.text(text).split()), MAX_ERROR)

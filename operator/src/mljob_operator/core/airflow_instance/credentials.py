@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from urllib.parse import quote_plus
 
 from pydantic import SecretStr
 
@@ -97,6 +98,13 @@ class OAuth2Client:
     scopes: tuple[str, ...] = ()
     audience: str | None = None
     authentication: ClientAuthentication = ClientAuthentication.BASIC
+
+    def secrets(self) -> Iterator[str]:
+        """Yield the client's secret, and the id with the secret as a request for a token has both
+        in base64 (RFC 6749, 2.3.1).
+        """
+        secret = self.client_secret.get_secret_value()
+        yield from (secret, f"{self.client_id}:{secret}", f"{quote_plus(self.client_id)}:{quote_plus(secret)}")
 
 
 @frozen
