@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from mljob_contract.airflow_instance import ClientAuthentication
 from mljob_operator.adapters.airflow.answers import Reply
 from mljob_operator.adapters.airflow.client import Airflow
+from mljob_operator.adapters.airflow.session import RENEWED_EVERY
 from mljob_operator.adapters.airflow.tokens import ProviderToken
 from mljob_operator.core.airflow_instance.credentials import OAuth2Client
 from mljob_operator.errors import AirflowError, AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
@@ -207,6 +208,64 @@ async def test_oauth2_client_requests_another_token_when_airflow_refuses_the_fir
         gateway.guard = only_with("second")
         await airflow.probe()
     assert len(provider.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        pytest.param(refused(403, "Forbidden"), id="a permission is missing"),
+        pytest.param(Says(403, "<html>Forbidden</html>", "text/html"), id="a proxy"),
+    ],
+)
+async def test_lasting_403_leads_to_a_login_a_minute(
+    says: Says, server: ScriptedAirflow, connect: Connect, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    provider.tokens = iter(map(str, range(100)))
+    airflow = connect(server, oauth2=client(provider.url))
+    await airflow.probe()
+    server.told["list dags"] = says
+    for minute in range(3):
+        for _ in range(10):
+            with pytest.raises(AirflowForbidden):
+                await airflow.probe()
+        assert len(provider.asked) == 2 + minute
+        now[0] += RENEWED_EVERY
+
+
+@pytest.mark.parametrize(
+    "says", [refused(401, "Token Expired"), refused(403, "Invalid JWT token"), refused(403, "Forbidden")]
+)
+async def test_request_is_sent_again_with_a_renewed_token(
+    says: Says, server: ScriptedAirflow, connect: Connect, provider: Provider
+) -> None:
+    def only(headers: Mapping[str, str]) -> Answer | None:
+        if headers.get("authorization") == f"Bearer {valid}":
+            return None
+        return Answer(says.status, says.body.encode(), says.content_type)
+
+    valid = "first"
+    with HttpGateway(server.url, guard=only) as gateway:
+        airflow = connect(gateway, oauth2=client(provider.url))
+        await airflow.probe()
+        valid = "second"
+        await airflow.probe()
+        assert len(provider.asked) == 2
+
+
+async def test_refused_token_is_renewed_soon_after_a_missing_permission(
+    server: ScriptedAirflow, connect: Connect, provider: Provider
+) -> None:
+    airflow = connect(server, oauth2=client(provider.url))
+    server.told["list dags"] = refused(403, "Forbidden")
+    with pytest.raises(AirflowForbidden):
+        await airflow.probe()
+    assert len(provider.asked) == 2
+    server.told["list dags"] = refused(403, "Invalid JWT token")
+    with pytest.raises(AirflowUnauthorized):
+        await airflow.probe()
+    assert len(provider.asked) == 3
 
 
 @pytest.mark.parametrize(

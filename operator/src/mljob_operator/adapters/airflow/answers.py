@@ -127,6 +127,11 @@ class Reply:
         """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
+    @property
+    def refuses_token(self) -> bool:
+        """Whether the token is wrong or expired. A 403 may also mean that a permission is missing."""
+        return self.status == 401 or (self.status == 403 and self.detail in _BAD_TOKEN)
+
     def result(self, absent: Absence = NEVER, source: str = "the Secret that holds them") -> Row:
         """Return the JSON object in the body of a successful answer.
 
@@ -215,7 +220,7 @@ class Reply:
         """
         text = self._shown(detail) if detail else self._quote
         match self.status:
-            case status if status == 401 or (status == 403 and detail in _BAD_TOKEN):
+            case _ if self.refuses_token:
                 return AirflowUnauthorized(
                     f"Airflow refused the operator's credentials: {text}. Check {source}{self._wrong_service_hint(detail) or '.'}"
                 )

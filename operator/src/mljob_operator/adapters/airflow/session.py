@@ -65,6 +65,11 @@ TOKEN_PATH = "/auth/token"  # noqa: S105  # a path
 MAX_CURSOR = 4096
 """The maximum number of characters of a page's cursor."""
 
+RENEWED_EVERY = 60.0
+"""The minimum time in seconds between two logins after a 403 that says nothing about the token. Such
+a 403 may have its cause in the token, for example in its roles. But it may also be about the
+operator's permissions for one DAG, and then comes again for each request.
+"""
 MIN_HIDDEN_HEADER = 8
 """The minimum number of characters of a configured header that is redacted in Airflow's answers. A
 shorter value is hardly a secret, and may be part of a word.
@@ -121,6 +126,7 @@ class Session:
         self._hidden_in_logins = Redaction(self._hidden_headers.union(login.secrets()))
         self._hidden = NOTHING_HIDDEN
         self._token = ""
+        self._renewed_at = float("-inf")
         self._version: tuple[Version, str] | None = None
         self._versions: SingleFlight[tuple[Version, str]] = SingleFlight()
         self._unreadable: set[str] = set()
@@ -355,7 +361,7 @@ class Session:
             raise
 
     def _with_token(self, method: Callable[..., Any], *args: Any, **query: Any) -> Reply:
-        """Send a request with a bearer token. If Airflow refuses the token (401 or 403), send the
+        """Send a request with a bearer token. If Airflow refuses the request (401 or 403), send the
         request once more with another token, if there is another token.
         """
         with _nothing_sent():
@@ -365,11 +371,20 @@ class Session:
             # Airflow answers with one of these statuses if the token has expired, or if Airflow has
             # restarted and does not know the token any more.
             with _nothing_sent():
-                another = self._tokens.token(refused=token)
+                another = self._tokens.token(refused=token if self._may_renew(reply) else None)
             if another != token:
                 self._use(another)
                 reply = self._send(method, *args, **query)
         return reply
+
+    def _may_renew(self, reply: Reply) -> bool:
+        """Return whether another token may help after this answer."""
+        if reply.refuses_token:
+            return True
+        if (now := time.monotonic()) < self._renewed_at + RENEWED_EVERY:
+            return False
+        self._renewed_at = now
+        return True
 
     def _use(self, token: str) -> str:
         """Send this token with all later requests, except logins. Even requests for which Airflow
