@@ -23,6 +23,7 @@ from mljob_contract.mljob import FINALIZER, StatusSource
 from mljob_operator.controllers.mljob.classifier import Classifier
 from mljob_operator.controllers.mljob.conf_sources import ConfSources
 from mljob_operator.controllers.mljob.confs import Confs
+from mljob_operator.controllers.mljob.look_ups import LookUps
 from mljob_operator.controllers.mljob.milestones import Milestones
 from mljob_operator.controllers.mljob.queued_jobs import QueuedJobs
 from mljob_operator.controllers.mljob.reconciler import Reconciler
@@ -112,7 +113,8 @@ async def _measured(tasks: int, steps: int) -> tuple[float, float]:
     sources = ConfSources(cast("SourceChanges", None), lambda _: None)
     milestones = Milestones(cast("JobMeter", _NoMeter()), None, clock)
     writer = StatusWriter(jobs, cast("Meter", _NoMeter()), milestones, lambda _: None)
-    taker, worker = Steps(reconciler, jobs, writer, sources, confs, clock), WorkerState(lambda _: None)
+    look_ups = LookUps(lambda _: None)
+    taker, worker = Steps(reconciler, jobs, writer, sources, confs, look_ups, clock), WorkerState(lambda _: None)
     job = Job.from_object(server.body)
     worker.begin(job, reconciler.transient(job))
     key, run = job.key, classifier.state(_known(worker)).run

@@ -31,6 +31,7 @@ from .conf_sources import ConfSources
 from .confs import Confs
 from .feed_index import FeedIndex
 from .lister import MLJobLister
+from .look_ups import LookUps
 from .milestones import Milestones
 from .past_jobs import PastJobs
 from .queued_jobs import QueuedJobs
@@ -95,10 +96,12 @@ class MLJobController:
             jobs, meter, Milestones(meter.jobs, telemetry.tracer, clock), lambda key: self.workers.wake(key)
         )
         self._conf_sources = ConfSources(changes, lambda key: self.workers.retry_now(key))
-        steps = Steps(reconciler, jobs, self._writer, self._conf_sources, confs, clock)
+        look_ups = LookUps(lambda key: self.workers.wake(key))
+        steps = Steps(reconciler, jobs, self._writer, self._conf_sources, confs, look_ups, clock)
         self.workers = Workers(
             steps,
             confs,
+            look_ups,
             takeover_state=reconciler.takeover_state,
             after_step=self._after_step,
             drop=self._drop,

@@ -25,6 +25,7 @@ from ...logs import redacted_logger
 from ...ports import Clock, JobStore
 from .conf_sources import ConfSources, waited_for
 from .confs import Confs
+from .look_ups import LookUps
 from .reconciler import Reconciler
 from .status_writer import Patch, StatusWriter, difference, extra, priority_of
 from .worker_state import WorkerState
@@ -50,6 +51,7 @@ class Steps:
         writer: Stores statuses.
         conf_sources: Watches the ConfigMaps and Secrets that MLJobs wait for.
         confs: Knows the values from Secrets, which must be hidden in messages.
+        look_ups: Limits the requests for MLJobs that were not read yet.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Steps:
         writer: StatusWriter,
         conf_sources: ConfSources,
         confs: Confs,
+        look_ups: LookUps,
         clock: Clock,
     ) -> None:
         self._reconciler = reconciler
@@ -66,6 +69,7 @@ class Steps:
         self._writer = writer
         self._conf_sources = conf_sources
         self._confs = confs
+        self._look_ups = look_ups
         self._clock = clock
 
     async def take(self, key: Key, worker: WorkerState) -> float | None:
@@ -134,7 +138,10 @@ class Steps:
 
     async def _step(self, key: Key, worker: WorkerState) -> float | None:
         if worker.tracked is None:
-            found = await self._jobs.get(key)
+            try:
+                found = await self._jobs.get(key)
+            finally:
+                self._look_ups.end(key)
             # worker.tracked is checked again, because the watch may have delivered the MLJob during
             # the request.
             if found is not None and worker.tracked is None:

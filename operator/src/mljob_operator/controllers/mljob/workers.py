@@ -20,6 +20,7 @@ from ...logs import redacted_logger, redacting
 from ...ports import Meter
 from .confs import Confs
 from .expiries import Expiries, Expiry
+from .look_ups import LookUps
 from .paced_wake import PacedWake
 from .steps import Steps
 from .worker_state import WorkerState
@@ -56,6 +57,8 @@ class Workers:
     Args:
         steps: Runs one step of a worker.
         confs: Knows the values from Secrets, which must be hidden in log lines.
+        look_ups: Limits the requests for MLJobs that were not read yet. A worker whose MLJob was not
+            read yet starts a step when ``look_ups`` lets it.
         takeover_state: Returns the :class:`.TransientState` with which this process continues
             another process's attempt (:meth:`.Reconciler.takeover_state`).
         after_step: Called after each step, with the MLJob's key and its worker.
@@ -71,6 +74,7 @@ class Workers:
         self,
         steps: Steps,
         confs: Confs,
+        look_ups: LookUps,
         *,
         takeover_state: Callable[[Job], TransientState | None],
         after_step: Callable[[Key, WorkerState], None],
@@ -80,6 +84,7 @@ class Workers:
     ) -> None:
         self._steps = steps
         self._confs = confs
+        self._look_ups = look_ups
         self._takeover_state = takeover_state
         self._after_step = after_step
         self._drop = drop
@@ -233,12 +238,18 @@ class Workers:
         worker.report_timer = asyncio.get_running_loop().call_at(at, end_pause)
 
     def _start(self, key: Key, worker: WorkerState) -> None:
-        if self._starts == 0:
-            asyncio.get_running_loop().call_soon(self._next_round)
-        if self._starts >= MAX_STARTS:
-            self._due[key] = None
-            return
-        self._starts += 1
+        if worker.job is None:
+            # The workers that wait for this are not due, so they delay no other worker.
+            if not self._look_ups.begin(key):
+                return
+        else:
+            self._look_ups.forget(key)
+            if self._starts == 0:
+                asyncio.get_running_loop().call_soon(self._next_round)
+            if self._starts >= MAX_STARTS:
+                self._due[key] = None
+                return
+            self._starts += 1
         self._due.pop(key, None)
         worker.task = asyncio.create_task(self._run(key, worker), name=f"mljob {key[0]}/{key[1]}")
 
@@ -310,6 +321,7 @@ class Workers:
         self._due.clear()
         self._expiries.stop()
         self._paced.stop()
+        self._look_ups.stop()
         for worker in self._states.values():
             worker.cancel_timers()
 
@@ -342,13 +354,16 @@ class Workers:
         """Run steps until the MLJob needs no step now. Then set the timer for the next step, or
         remove the worker if the operator has nothing left to do for the MLJob.
 
-        If the steps are held (:meth:`hold_steps`) or stopped (:meth:`stop`) while the MLJob needs a
-        step, return without doing either.
+        If the steps are held (:meth:`hold_steps`) or stopped (:meth:`stop`), or the MLJob has to wait
+        until it can be read (:mod:`.look_ups`), while the MLJob needs a step, return without doing
+        either.
         """
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None
         try:
             while worker.needs_step and not self._closing and not self._holds:
+                if worker.job is None and not self._look_ups.begin(key):
+                    return
                 if (pause := self.pause_of(worker)) > 0:
                     await asyncio.sleep(pause)
                     # Steps may be held or stopped by now.
@@ -356,13 +371,17 @@ class Workers:
                 worker.needs_step = False
                 until = await self._measured(key, worker)
                 self._after_step(key, worker)
-                if worker.failures and until is not None:
+                if worker.failures and until is not None and worker.job is None:
+                    self._look_ups.rest(key, until)
+                    worker.needs_step = True
+                elif worker.failures and until is not None:
                     # Sleep here instead of setting the timer, because new input would cancel the
                     # timer and so cut the backoff short.
                     await asyncio.sleep(until)
                     worker.needs_step = True
         finally:
             worker.task = None
+            self._look_ups.end(key)
         if self._states.get(key) is not worker or worker.needs_step:
             return
         if worker.job is None or is_done(worker.job):
