@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from mljob_contract.airflow_instance import AccessRule, Credentials
 from mljob_contract.mljob import Phase
+from mljob_operator.controllers.airflow_instance import logins as logins_module
 from mljob_operator.controllers.airflow_instance.logins import AccessLogins
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.run.states import RunState, TaskState
-from tests.fakes.airflow import FakeAirflow
+from mljob_operator.errors import AirflowUnauthorized, AirflowUnavailable
+from tests.fakes.airflow import FakeAirflow, FakeUser
 from tests.unit.operator.conftest import World
 
 from .conftest import Platform
@@ -238,3 +242,107 @@ async def test_defect_in_checking_one_rule_affects_only_that_rule(world: World) 
     problem = logins.problems[of_a]
     assert problem is not None
     assert "unexpected error, see the operator's log" in problem.message
+
+
+class SlowAirflow:
+    """An Airflow that answers a probe only when the test allows the answer.
+
+    Attributes:
+        probes: The answer to each probe, in order.
+        password: The password in all Secrets.
+    """
+
+    def __init__(self) -> None:
+        self.probes: list[asyncio.Future[None]] = []
+        self.password = "old"
+
+    async def read(self, credentials: Credentials) -> Login:
+        return Login(credentials.source, SecretStr(self.password))
+
+    def connect(self, login: Login) -> Any:
+        assert login.password is not None
+        return self if login.password.get_secret_value() == "old" else SlowAirflow()
+
+    async def probe(self) -> None:
+        self.probes.append(asyncio.get_running_loop().create_future())
+        await self.probes[-1]
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture
+def short_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logins_module, "TEST_SECONDS", 0.01)
+
+
+SLOW = [Credentials.model_validate({"passwordSecretRef": {"name": f"team-{number}"}}) for number in range(5)]
+
+
+@pytest.mark.usefixtures("short_tests")
+async def test_slow_answers_to_suspect_logins_are_awaited_together_and_not_for_long() -> None:
+    airflow = SlowAirflow()
+    accounts = AccessLogins(airflow.read)
+
+    async def refresh() -> None:
+        async with asyncio.timeout(180):
+            await accounts.refresh(SLOW, airflow.connect, "http://airflow", ask=True)
+
+    await refresh()
+    for credentials in SLOW:
+        accounts.mark_suspect(credentials)
+    await refresh()
+    await refresh()
+    assert len(airflow.probes) == len(SLOW), "each login is tried once at a time"
+    assert not any(accounts.problems.values())
+    airflow.probes[0].set_exception(AirflowUnauthorized("Airflow refused the login"))
+    airflow.probes[1].set_exception(AirflowUnavailable("no answer"))
+    airflow.probes[2].set_result(None)
+    for _ in range(2):
+        await refresh()
+    problem = accounts.problems[SLOW[0]]
+    assert problem is not None
+    assert problem.reason == "Unauthorized"
+    assert [credentials for credentials, found in accounts.problems.items() if found] == [SLOW[0]]
+    assert len(airflow.probes) == len(SLOW) + 2, "the refused login and the one without an answer are tried again"
+    await accounts.close()
+
+
+@pytest.mark.usefixtures("short_tests")
+async def test_result_about_an_earlier_login_does_not_count() -> None:
+    airflow = SlowAirflow()
+    accounts = AccessLogins(airflow.read)
+
+    async def refresh() -> None:
+        async with asyncio.timeout(180):
+            await accounts.refresh(SLOW[:1], airflow.connect, "http://airflow", ask=True)
+
+    await refresh()
+    accounts.mark_suspect(SLOW[0])
+    await refresh()
+    airflow.password = "new"
+    await refresh()
+    airflow.probes[0].set_exception(AirflowUnauthorized("Airflow refused the login"))
+    await refresh()
+    assert accounts.problems == {SLOW[0]: None}
+    await accounts.close()
+
+
+@pytest.mark.usefixtures("short_tests")
+async def test_airflow_that_stops_answering_is_not_ready_although_logins_are_being_tested(
+    world: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    await set_up(world, OF_TEAM_A)
+    monkeypatch.setattr(FakeUser, "probe", hang, raising=False)
+    registered = world.registry.find("prod")
+    assert registered is not None
+    [credentials] = registered.logins.problems
+    registered.logins.mark_suspect(credentials)
+    async with asyncio.timeout(180):
+        await world.look_after("prod")
+    world.prod.down = True
+    async with asyncio.timeout(180):
+        await world.look_after("prod")
+    assert {found.type: found.status for found in world.instance("prod").conditions or ()}["Ready"] == "False"

@@ -8,7 +8,8 @@ used, only the MLJobs of this rule wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
@@ -37,6 +38,10 @@ from ...ports import Airflow, InstanceStore
 
 log = redacted_logger(__name__)
 
+TEST_SECONDS = 1.0
+"""The longest time in seconds for which a refresh waits for the tests of suspect logins. Airflow may
+take many seconds to answer, and the next probe of the AirflowInstance must not wait for that.
+"""
 REASONS: tuple[tuple[type[OperatorError], str], ...] = (
     (SecretUnlabelled, "SecretUnlabelled"),
     (ReferenceMissing, "SecretMissing"),
@@ -144,12 +149,14 @@ class _Account:
         suspect: Whether a request with the login has failed, and no refresh has tried the login
             with success since.
         problem: The reason why the login can't be used, or None.
+        test: Tries the login of ``airflow``. None if this login was not tried yet.
     """
 
     airflow: Airflow | None = None
     adapter_inputs: object = None
     suspect: bool = False
     problem: LoginProblem | None = None
+    test: asyncio.Task[None] | None = None
 
 
 class AccessLogins:
@@ -162,6 +169,7 @@ class AccessLogins:
     def __init__(self, read: Callable[[Credentials], Awaitable[Login]]) -> None:
         self._read = read
         self._accounts: dict[Credentials, _Account] = {}
+        self._tests: set[asyncio.Task[None]] = set()
 
     @property
     def problems(self) -> Mapping[Credentials, LoginProblem | None]:
@@ -197,7 +205,9 @@ class AccessLogins:
         self, all_credentials: Iterable[Credentials], connect: Callable[[Login], Airflow], address: object, *, ask: bool
     ) -> None:
         """Read all logins again, and create adapters for new and changed logins. If ``ask`` is
-        true, also try the suspect logins, with a request to Airflow.
+        true, also try the suspect logins, all at the same time, with a request to Airflow. This
+        method waits ``TEST_SECONDS`` (1) for the results. A later result counts from the next
+        refresh on.
 
         A login is suspect if a request with the login has failed (:meth:`mark_suspect`). If a login
         can't be used, the reason is in :attr:`problems`, and no error is raised.
@@ -216,30 +226,50 @@ class AccessLogins:
         for credentials in all_credentials:
             if credentials not in found:
                 account = before.get(credentials) or _Account()
-                await self._refresh_account(account, credentials, connect, address, ask=ask)
+                with self._errors_of(account, credentials):
+                    login = await self._read(credentials)
+                    if account.airflow is None or account.adapter_inputs != (address, login):
+                        account.airflow, account.adapter_inputs = connect(login), (address, login)
+                        account.test = None
+                    if not account.suspect:
+                        account.problem = None
+                    elif ask and (account.test is None or account.test.done()):
+                        account.test = self._start_test(account, credentials, account.airflow)
                 found[credentials] = account
         # The adapters of dropped logins are not closed, because callers may still wait for their
         # answers.
         self._accounts = found
+        tests = [account.test for account in found.values() if account.test is not None and not account.test.done()]
+        if tests:
+            await asyncio.wait(tests, timeout=TEST_SECONDS)
 
-    async def _refresh_account(
-        self,
-        account: _Account,
-        credentials: Credentials,
-        connect: Callable[[Login], Airflow],
-        address: object,
-        *,
-        ask: bool,
-    ) -> None:
+    def _start_test(self, account: _Account, credentials: Credentials, airflow: Airflow) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._test(account, credentials, airflow))
+        self._tests.add(task)
+        task.add_done_callback(self._tests.discard)
+        return task
+
+    async def _test(self, account: _Account, credentials: Credentials, airflow: Airflow) -> None:
+        error: Exception | None = None
         try:
-            login = await self._read(credentials)
-            if account.airflow is None or account.adapter_inputs != (address, login):
-                account.airflow, account.adapter_inputs = connect(login), (address, login)
-            if not account.suspect:
-                account.problem = None
-            elif ask:
-                await account.airflow.probe()
-                account.suspect, account.problem = False, None
+            await airflow.probe()
+        except Exception as failure:
+            error = failure
+        if account.airflow is not airflow:
+            # The login has changed meanwhile.
+            return
+        with self._errors_of(account, credentials):
+            if error is not None:
+                raise error
+            account.suspect, account.problem = False, None
+
+    @contextmanager
+    def _errors_of(self, account: _Account, credentials: Credentials) -> Iterator[None]:
+        """Run a block that reads or tests a login. If the block raises an error, record the problem
+        of the login. Only a StoreError leaves the block.
+        """
+        try:
+            yield
         except (AirflowUnauthorized, AirflowForbidden, InvalidCredentials, ReferenceMissing) as error:
             why = f"The credentials of the access rule ({credentials.source}) can't be used. {error}"
             account.problem = LoginProblem(reason(error), why)
@@ -256,5 +286,8 @@ class AccessLogins:
 
     async def close(self) -> None:
         """Close the adapters. Wait for requests that are being sent, and drop queued requests."""
+        for test in self._tests:
+            test.cancel()
+        await asyncio.gather(*self._tests, return_exceptions=True)
         airflows = [account.airflow for account in self._accounts.values() if account.airflow is not None]
         await asyncio.gather(*(airflow.close() for airflow in airflows))
