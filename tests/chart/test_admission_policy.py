@@ -91,6 +91,7 @@ def test_the_api_server_accepts_the_policy_without_a_warning(cluster: Cluster, r
         pytest.param(["example.com/theirs"], {}, ["example.com/theirs", FINALIZER], id="finalizers of others"),
         pytest.param([FINALIZER], {}, [FINALIZER], id="the finalizer itself"),
         pytest.param(None, {"suspend": True}, None, id="a suspended MLJob"),
+        pytest.param(None, {"cancel": True}, None, id="a cancelled MLJob"),
         pytest.param(None, {"confFrom": [{"configMapRef": {"name": "a"}}]}, None, id="an MLJob with confFrom"),
     ],
 )

@@ -21,6 +21,11 @@ from tests.live.eventually import eventually
 from tests.live.tcp_proxy import TcpProxy
 from tests.unit.client.statuses import Status, failed, running, succeeded
 
+WITHOUT_FINALIZER: dict[str, Any] = {"confFrom": [{"configMapRef": {"name": "none"}}]}
+"""Fields of a spec with which the API server adds no finalizer to a new MLJob. No operator follows the
+MLJobs of these tests, so nobody would remove the finalizer.
+"""
+
 
 @dataclass
 class World:
@@ -120,7 +125,7 @@ def test_watch_tells_each_state_once_also_across_a_cut(world: World) -> None:
     client.submit("train", name="old")
     reader = Reader(client)
     reader.until_kind(ChangeKind.SYNCED)
-    job = client.submit("train", name="new")
+    job = client.submit("train", name="new", **WITHOUT_FINALIZER)
     world.set_status("new", running())
     reader.until("Modified", "new", "Running")
 
@@ -195,7 +200,7 @@ def test_refusals_become_the_errors_of_their_kinds(world: World) -> None:
 
 def test_changes_are_of_the_same_object_only(world: World) -> None:
     client = world.client
-    job = client.submit("train", name="again")
+    job = client.submit("train", name="again", **WITHOUT_FINALIZER)
     client.get("again").delete()
     client.submit("train", name="again")
 
@@ -224,7 +229,7 @@ def test_wait_ends_with_each_verdict(world: World) -> None:
 
 
 def test_wait_ends_with_a_deletion_while_the_connection_is_lost(world: World) -> None:
-    job = world.client.submit("train", name="vanishes")
+    job = world.client.submit("train", name="vanishes", **WITHOUT_FINALIZER)
     reader = Reader(world.client)
     reader.until_kind(ChangeKind.SYNCED)
     world.proxy.cut()

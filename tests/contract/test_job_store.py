@@ -34,6 +34,7 @@ async def test_mljob_is_read_as_it_was_written(cluster: Cluster, name: str) -> N
         pytest.param({}, True, id="an MLJob that starts at once"),
         pytest.param({"suspend": False}, True, id="suspend is false"),
         pytest.param({"suspend": True}, False, id="a suspended MLJob"),
+        pytest.param({"cancel": True}, False, id="a cancelled MLJob"),
         pytest.param({"confFrom": [{"outputsRef": {"name": "data"}}]}, False, id="an MLJob that may wait"),
     ],
 )

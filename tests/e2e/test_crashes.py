@@ -67,8 +67,12 @@ INFER = {"dag_id": "attempts_infer", "conf": {"x": 2}}
 WAIT = {"dag_id": "attempts_wait", "conf": {"seconds": 600}}
 PREDICTION = [{"name": "prediction", "taskId": "predict"}]
 
+# The API server adds no finalizer to a new MLJob with confFrom.
+TAKES_CONF = {"confFrom": [{"configMapRef": {"name": "none", "optional": True}}]}
+
 STORIES = {
     "runs": Scenario(INFER | {"outputs": PREDICTION}),
+    "takes a conf": Scenario(INFER | TAKES_CONF),
     "is retried": Scenario({"dag_id": "attempts_flaky", "backoffLimit": 1}, attempts=2),
     "is deleted": Scenario(WAIT, then="delete", ends=None, run_ends="failed"),
     "is cancelled": Scenario(
@@ -77,7 +81,7 @@ STORIES = {
     "expires": Scenario(INFER | {"ttlSecondsAfterFinished": 2}, ends=None),
 }
 CALLS = {
-    "add the finalizer": "runs",
+    "add the finalizer": "takes a conf",
     "write the attempt": "runs",
     "trigger the run": "runs",
     "write the submission": "runs",

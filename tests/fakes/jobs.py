@@ -55,7 +55,7 @@ class FakeJobs(StoredObjects[Key]):
     ) -> Job:
         body = self._create((namespace, name), KIND, spec, at, namespace=namespace, name=name)
         body["status"] = dict(UNOBSERVED)
-        if self.admission_policy and not spec.get("suspend") and "confFrom" not in spec:
+        if self.admission_policy and not (spec.get("suspend") or spec.get("cancel") or "confFrom" in spec):
             body["metadata"]["finalizers"] = [FINALIZER]
         return self._read((namespace, name))
 

@@ -4,6 +4,7 @@ MutatingAdmissionPolicy.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -62,6 +63,14 @@ async def test_mljob_that_can_not_start_can_be_deleted_without_an_operator(
     assert finalizer_writes == [False, True]
 
 
+async def test_mljob_that_can_not_start_fails_at_its_deadline(world: World) -> None:
+    await world.apply(airflowRef={"name": "prod"}, preRunningDeadlineSeconds=20)
+    assert (world.status.phase, world.has_finalizer) == (Phase.PENDING, False)
+    timer = world.job_controller.workers.tracked[KEY].timer
+    assert timer is not None
+    assert timer.when() - asyncio.get_running_loop().time() == pytest.approx(20, abs=1)
+
+
 async def test_deletion_before_the_first_step_starts_no_run(world: World) -> None:
     world.jobs.create(KEY[1], {"dagId": "train"}, at=world.clock().isoformat())
     world.jobs.user_deletes(KEY, world.clock())
@@ -85,8 +94,9 @@ async def test_mljob_created_suspended_is_resumed(world: World, finalizer_writes
     assert (world.status.phase, finalizer_writes) == (Phase.QUEUED, [True])
 
 
-async def test_mljob_created_cancelled_gives_up_the_finalizer(world: World) -> None:
-    await world.apply(cancel=True)
+async def test_mljob_cancelled_before_the_first_step_gives_up_the_finalizer(world: World) -> None:
+    world.jobs.create(KEY[1], {"dagId": "train"}, at=world.clock().isoformat())
+    await world.edit(cancel=True)
     assert (world.status.phase, world.has_finalizer, runs(world)) == (Phase.CANCELLED, False, [])
 
 

@@ -31,7 +31,9 @@ async def restart_with_a_quote(world: Platform, monkeypatch: pytest.MonkeyPatch)
     steps = count_steps(world, monkeypatch)
     now = world.clock()
     failure = Failure(1, now, QUOTES, "ConnectionError")
-    fact = event("extract", TaskState.UP_FOR_RETRY, seconds=(now - EPOCH).total_seconds(), failure=failure, observed_at=now)
+    fact = event(
+        "extract", TaskState.UP_FOR_RETRY, seconds=(now - EPOCH).total_seconds(), failure=failure, observed_at=now
+    )
     run = RunKey("prod", "train", world.prod.only_run().run_id)
     world.job_controller.observe_event(KEY, {run}, fact, lambda: None)
     await rounds()

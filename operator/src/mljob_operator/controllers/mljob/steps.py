@@ -299,9 +299,12 @@ class Steps:
             ended = None if job.deleting else finished.record(job.status)
             annotations = {FINISHED: ended} if ended is not None else None
             worker.accept(await self._jobs.set_finalizer(job, present=False, annotations=annotations), job)
-        # A finished MLJob with a time to live needs another step, which sets a timer for its
-        # deletion.
-        return 0.0 if worker.job is not None and worker.job.spec.ttl_seconds_after_finished is not None else None
+        # An MLJob that waits for its next run needs another step, which sets a timer for its deadlines.
+        # A finished MLJob with a time to live needs a timer for its deletion.
+        left = worker.job
+        if left is None or (is_done(left) and left.spec.ttl_seconds_after_finished is None):
+            return None
+        return 0.0
 
     def _seconds_until_next_step(self, worker: WorkerState, state: State, action: Action) -> float | None:
         # An MLJob that waits in the queue of writes is woken at its turn. A step before that turn could
