@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
-from devstack.stack import DEFAULT_TOPIC
+from devstack.stack import DEFAULT_TOPIC, Stack
 from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
 from tests.live.airflow_instances import CREDENTIALS, WAIT, Platform, in_instance
@@ -23,15 +25,19 @@ from tests.live.mljobs import MLJobs, Object, condition, holds
 
 log = logging.getLogger(__name__)
 
+SILENT_TOPIC = "instances.events"
+"""A topic to which Airflow does not write."""
 ACTIVE = {"queued", "running"}
 EXAMPLE = Path(__file__).parents[2] / "examples" / "airflow" / "airflowinstance.yaml"
 
 
 @pytest.fixture(scope="module")
-def instances(new_installation: NewInstallation) -> Installation:
-    # Airflow does not write to the topic instances.events.
+def instances(new_installation: NewInstallation, stack: Stack) -> Installation:
+    admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
+    [made] = admin.create_topics([NewTopic(SILENT_TOPIC, num_partitions=1, replication_factor=1)]).values()
+    assert made.exception() is None or "TOPIC_ALREADY_EXISTS" in str(made.exception())
     return new_installation(
-        "instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="", MLJOB_EVENTS_TOPIC="instances.events"
+        "instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="", MLJOB_EVENTS_TOPIC=SILENT_TOPIC
     )
 
 
@@ -129,7 +135,7 @@ def test_rotated_secret_takes_effect_without_a_restart(
     platform.until("locked", "Unauthorized")
     jobs.apply(in_instance(platform, "locked", "patient"))
     jobs.until("patient", lambda status: status.get("reason") == "AirflowInstanceNotReady", "waits")
-    assert "finalizers" not in jobs.get("patient")["metadata"]
+    eventually(lambda: "finalizers" not in jobs.get("patient")["metadata"], "it can be deleted at any time")
     platform.secret("locked")
     assert jobs.until_finished("patient", within=60)["patient"]["status"]["phase"] == "Succeeded"
     assert instances.operator.runs

@@ -11,6 +11,7 @@ from devstack.stack import Stack
 from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
 from tests.live.airflow_instances import Platform, platform_of
+from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs, holds
@@ -43,7 +44,7 @@ def test_platform_dags_are_refused_and_the_run_of_the_other_team_continues(
     status = theirs.until("attack", lambda status: status.get("reason") == "ValidationFailed", "is refused")
     assert "reserved" in status["message"]
     assert holds(status, "Stalled")
-    assert "finalizers" not in theirs.get("attack")["metadata"]
+    eventually(lambda: "finalizers" not in theirs.get("attack")["metadata"], "it can be deleted at any time")
     assert airflow.runs(f"{ours.operator.prefix}.{theirs.namespace}.") == []
     victim = airflow.run(run["dagId"], run["dagRunId"])
     assert victim is not None
