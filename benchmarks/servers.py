@@ -109,7 +109,10 @@ class Cluster:
         body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "dry-run"}, "spec": {"dagId": "none"}}
         path = f"{path_of(namespace)}?dryRun=All"
         deadline = time.monotonic() + POLICY_WITHIN
-        while ("finalizers" in self._request("POST", path, body, accept=(201,))["metadata"]) is not added:
+        # For some seconds after the CRDs were installed, the API server answers 503.
+        while (created := self._request("POST", path, body, accept=(201, 503)))["kind"] != KIND or (
+            "finalizers" in created["metadata"]
+        ) is not added:
             if time.monotonic() > deadline:
                 raise ServerError(f"the API server has not taken notice of {_POLICY_BINDINGS}/{RELEASE}")
             time.sleep(0.1)
