@@ -64,7 +64,7 @@ first attempt.
             id="starts after its success",
         ),
         pytest.param(
-            given(job(held=False, **TAKES), status=new(), upstreams={}, catalog=catalog(not_ready={"": "It is down."})),
+            given(job(**TAKES), status=new(), upstreams={}, catalog=catalog(not_ready={"": "It is down."})),
             Wait(),
             id="reads nothing for an Airflow that is not ready",
         ),

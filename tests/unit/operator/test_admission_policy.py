@@ -63,6 +63,20 @@ async def test_mljob_that_can_not_start_can_be_deleted_without_an_operator(
     assert finalizer_writes == [False, True]
 
 
+async def test_mljob_keeps_the_finalizer_while_its_airflow_is_not_ready(
+    world: World, finalizer_writes: list[bool]
+) -> None:
+    airflow = await world.add_instance("prod")
+    airflow.down = True
+    await world.look_after("prod")
+    await world.apply(airflowRef={"name": "prod"})
+    assert (world.status.reason, world.has_finalizer) == ("AirflowInstanceNotReady", True)
+    await world.restart()
+    airflow.down = False
+    await world.look_after("prod")
+    assert (world.status.phase, finalizer_writes) == (Phase.QUEUED, [])
+
+
 async def test_mljob_that_can_not_start_fails_at_its_deadline(world: World) -> None:
     await world.apply(airflowRef={"name": "prod"}, preRunningDeadlineSeconds=20)
     assert (world.status.phase, world.has_finalizer) == (Phase.PENDING, False)

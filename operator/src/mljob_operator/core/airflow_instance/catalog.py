@@ -47,6 +47,13 @@ class Blocker:
         """Whether the MLJob waits because of a limit on active runs."""
         return self.reason == "ConcurrencyLimit"
 
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the MLJob waits only for a place or for an Airflow that is not ready, so that nobody
+        has to change the MLJob or an access rule.
+        """
+        return self.is_limit or self.reason == "AirflowInstanceNotReady"
+
 
 @frozen
 class AirflowCatalog:

@@ -339,8 +339,8 @@ def clear_up(s: State) -> Action | None:
     next run:
 
     - If the MLJob has finished and is to run again, remove its finalizer.
-    - If the MLJob has no attempt yet, and something other than a limit prevents the first run,
-      remove the finalizer that the API server has added at the creation.
+    - If the MLJob has no attempt yet, and somebody has to make a change before the first run, remove
+      the finalizer that the API server has added at the creation.
     - If a submission may have reached Airflow, and Airflow can be reached, look up the run. The
       look-up waits until the submission can no longer arrive.
     - Otherwise, wait.
@@ -348,7 +348,7 @@ def clear_up(s: State) -> Action | None:
     Without the removal and the look-up, the MLJob could block the deletion of an AirflowInstance, or
     could not be deleted without an operator.
     """
-    if s.current.finished or (s.current.attempt is None and s.start is not None and not _waits_for_a_limit(s.start)):
+    if s.current.finished or (s.current.attempt is None and s.start is not None and not _starts_by_itself(s.start)):
         return release(s)
     unknown_until = s.transient.unknown_until
     if not s.presence.in_doubt or unknown_until is None or not is_reachable(s):
@@ -356,8 +356,8 @@ def clear_up(s: State) -> Action | None:
     return LookUpRun() if s.now >= unknown_until else Wait(unknown_until)
 
 
-def _waits_for_a_limit(start: Start) -> bool:
-    return start.blocker is not None and start.blocker.is_limit
+def _starts_by_itself(start: Start) -> bool:
+    return start.blocker is not None and start.blocker.is_temporary
 
 
 def start_the_run(s: State) -> Action | None:
