@@ -19,10 +19,12 @@ from pydantic import SecretStr
 
 from mljob_contract.airflow_instance import ClientAuthentication
 from mljob_operator.adapters.airflow.answers import Reply
+from mljob_operator.adapters.airflow.bodies import MAX_ERROR_BYTES
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.adapters.airflow.session import RENEWED_EVERY
 from mljob_operator.adapters.airflow.tokens import ProviderToken
 from mljob_operator.core.airflow_instance.credentials import OAuth2Client
+from mljob_operator.core.conf.redaction import Redaction
 from mljob_operator.errors import AirflowError, AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
 from tests.live.authority import Authority
 from tests.live.http_gateway import Answer, Guard, HttpGateway
@@ -436,6 +438,49 @@ async def test_answer_that_quotes_a_renewed_token_does_not_disclose_the_token(
             await airflow.probe()
     assert len(provider.asked) == 2
     assert "second" not in str(caught.value)
+
+
+TOKEN, HEADER = "abcd-efgh-ijkl-mnop", '{"key": "k3y-for-the-gateway", "pin": "1234"}'
+HIDDEN_TEXTS = Redaction(frozenset({TOKEN, HEADER}), exact=True)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *(f"{TOKEN[:length]}..." for length in range(4, len(TOKEN))),
+        f"{TOKEN[:-1]}…",
+        b64encode(TOKEN.encode()).decode()[:8] + "...",
+        "k3y-for-the-gateway",
+        "1234",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 403, 502])
+async def test_author_can_not_find_out_credentials_piece_by_piece(
+    status: int, word: str, server: ScriptedAirflow, connect: Connect
+) -> None:
+    airflow = connect(server, token=TOKEN, headers={"X-Api-Key": HEADER})
+    # An answer of Airflow may quote what an author wrote into the conf.
+    for says in (
+        refused(status, f"{word} {TOKEN} {HEADER} {word}"),
+        Says(status, f"{word} {TOKEN} {word}", "text/plain"),
+    ):
+        server.told["list dags"] = says
+        with pytest.raises(AirflowError) as caught:
+            await airflow.probe()
+        assert str(caught.value).count(word) == 2
+        assert TOKEN not in str(caught.value)
+        assert HEADER not in str(caught.value)
+
+
+@pytest.mark.parametrize("hidden", [HIDDEN_TEXTS, Redaction(frozenset({TOKEN, HEADER}))])
+@pytest.mark.parametrize("left", [4, 10, len(TOKEN) - 1, len(TOKEN)])
+def test_token_at_the_end_of_a_cut_answer_is_not_shown(left: int, hidden: Redaction) -> None:
+    spaces = b" " * (MAX_ERROR_BYTES - left - len("Bearer "))
+    for body in (spaces + b"Bearer " + TOKEN[:left].encode(), spaces + "ä".encode()[:1] * 7 + TOKEN[:left].encode()):
+        reply = Reply("https://a", 502, "text/plain", "", 0.0, None, body, hidden)
+        with pytest.raises(AirflowUnavailable) as caught:
+            reply.result()
+        assert TOKEN[:4] not in str(caught.value)
 
 
 async def test_error_of_an_unreachable_token_endpoint_names_its_url(

@@ -20,7 +20,7 @@ from ...core.frozen import frozen
 from ...core.text.storable import cut
 from ...errors import AirflowError, AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
 from .absence import NEVER, Absence
-from .bodies import read_body
+from .bodies import MAX_ERROR_BYTES, read_body
 from .response_headers import date_of, retry_after
 from .rows import Row
 
@@ -271,7 +271,9 @@ class Reply:
         kind = cut(self.content_type.partition(";")[0], MAX_KIND) or "no content type"
         if not self.body or (self.succeeded and kind != "text/html"):
             return f"{kind} ({len(self.body)} bytes)"
-        text = " ".join(self.hidden.text(self.body.decode(errors="replace")).split())
+        was_cut = not self.succeeded and len(self.body) >= MAX_ERROR_BYTES
+        redact = self.hidden.cut_off if was_cut else self.hidden.text
+        text = " ".join(redact(self.body.decode(errors="replace")).split())
         return f"{kind} ({cut(text, MAX_QUOTE)!r})"
 
     def _wrong_service_hint(self, detail: str | None) -> str:

@@ -392,8 +392,9 @@ class Session:
         """
         self.client.default_headers["Authorization"] = f"Bearer {token}"
         if token != self._token:
-            # An answer to a request with the earlier token may still come.
-            self._hidden = Redaction(self._hidden_headers | {token, self._token} - {""})
+            # An answer to a request with the earlier token may still come. Authors of MLJobs can
+            # choose words of answers, so the redaction is exact.
+            self._hidden = Redaction(self._hidden_headers | {token, self._token} - {""}, exact=True)
             self._token = token
         return token
 

@@ -5,7 +5,8 @@ A hidden text is found as it is, in base64, and in the encodings of JSON, Python
 and HTML. Some parts of a hidden text are found on their own: lines of at least ``MIN_LINE``
 (8) characters, the password in a URL, and the values in a JSON object. If a hidden text was cut off
 at the end of the searched text or before an ellipsis, the hidden text is found if at least its
-first ``MIN_LENGTH`` (4) characters are left.
+first ``MIN_LENGTH`` (4) characters are left. An exact redaction (``Redaction.exact``) finds neither
+parts nor hidden texts that were cut off.
 
 A hidden text in another form is not found. Examples are a hidden text in the middle of base64 data,
 and a hidden text that is encrypted, reversed, or in upper case.
@@ -77,10 +78,14 @@ class Redaction:
     Attributes:
         hidden: The hidden texts.
         complete: Whether ``hidden`` has all texts that the run has from Secrets.
+        exact: Whether a hidden text is found only as a whole. Somebody who can choose words of the
+            searched texts, and sees which words are replaced, could otherwise find out a hidden text
+            piece by piece.
     """
 
     hidden: frozenset[str] = frozenset()
     complete: bool = True
+    exact: bool = False
 
     def text(self, text: str) -> str:
         """Return the text with hidden texts replaced by ``***``. If the hidden texts have too many
@@ -98,6 +103,14 @@ class Redaction:
                 self._cache.clear()
             self._cache[text] = redacted
         return redacted
+
+    def cut_off(self, text: str) -> str:
+        """Return a text that was cut off at its end, with hidden texts replaced by ``***``. The last
+        characters are left out, whatever they are, because they may be the beginning of a hidden
+        text.
+        """
+        redacted = self.text(text)
+        return redacted[: max(0, len(redacted) - self._forms[0].longest)] if self._forms else redacted
 
     def untrusted(self, text: str) -> str:
         """Return a text that came from the run, such as an error of a task, with hidden texts
@@ -140,7 +153,7 @@ class Redaction:
         forms: set[str] = set()
         size = 0
         for text in self.hidden:
-            for form in _forms(text):
+            for form in _forms(text, parts=not self.exact):
                 if form not in forms:
                     forms.add(form)
                     size += len(form)
@@ -150,12 +163,11 @@ class Redaction:
         pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)") if words else None
         return _Forms(form for form in forms if len(form) >= MIN_LENGTH), pattern
 
-    @staticmethod
-    def _found(text: str, forms: _Forms, words: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
+    def _found(self, text: str, forms: _Forms, words: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
         """Yield the start and the end of each place in ``text`` where a hidden text occurs, as it is
-        or encoded. The first ``MIN_LENGTH`` (4) or more characters of a hidden text are such a place
-        too if they stand at the end of ``text`` or before an ellipsis, because the hidden text may
-        have been cut off there. Places may overlap.
+        or encoded. Unless ``exact`` is true, the first ``MIN_LENGTH`` (4) or more characters of a
+        hidden text are such a place too if they stand at the end of ``text`` or before an ellipsis,
+        because the hidden text may have been cut off there. Places may overlap.
         """
         begin = forms.begin_in(text)
         for form in begin:
@@ -163,7 +175,7 @@ class Redaction:
             while at >= 0:
                 yield at, at + len(form)
                 at = text.find(form, at + len(form))
-        if begin:
+        if begin and not self.exact:
             for cut in [cut.start() for cut in _CUT.finditer(text)][-_CUTS:]:
                 if (start := forms.beginning(text, cut)) is not None:
                     yield start, cut
@@ -178,7 +190,7 @@ class _Forms:
 
     def __init__(self, forms: Iterable[str]) -> None:
         self._sorted = sorted(forms)
-        self._longest = max(map(len, self._sorted), default=0)
+        self.longest = max(map(len, self._sorted), default=0)
         self._by_start: defaultdict[str, list[str]] = defaultdict(list)
         for form in self._sorted:
             self._by_start[form[:MIN_LENGTH]].append(form)
@@ -192,7 +204,7 @@ class _Forms:
         ``cut`` are the beginning of an encoded hidden text. Return None if no such position is at
         least ``MIN_LENGTH`` characters before ``cut``.
         """
-        for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
+        for at in range(max(0, cut - self.longest), cut - MIN_LENGTH + 1):
             if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):
                 return at
         return None
@@ -223,9 +235,9 @@ def texts(value: Any) -> Iterator[str]:
                 yield str(leaf)
 
 
-def _forms(text: str) -> Iterator[str]:
-    """Yield the forms in which the hidden text ``text`` may occur: the hidden text and its parts
-    (:func:`_secret_parts`), each as it is and in each encoding. Base64 is used only for the whole
+def _forms(text: str, *, parts: bool = True) -> Iterator[str]:
+    """Yield the forms in which the hidden text ``text`` may occur: the hidden text and, if ``parts``
+    is true, its parts (:func:`_secret_parts`), each as it is and in each encoding. Base64 is used only for the whole
     hidden text. A hidden text or part of less than ``MIN_LENGTH`` (4) characters is not encoded.
     """
     for whole in {text, text.strip()}:
@@ -233,7 +245,7 @@ def _forms(text: str) -> Iterator[str]:
             data = whole.encode("utf-8", "replace")
             yield base64.b64encode(data).decode().rstrip("=")
             yield base64.urlsafe_b64encode(data).decode().rstrip("=")
-    for part in {text.strip(), " ".join(text.split()), *_secret_parts(text)}:
+    for part in {text.strip(), " ".join(text.split()), *(_secret_parts(text) if parts else ())}:
         if len(part) < MIN_LENGTH:
             if re.search(r"\w", part):
                 yield part
