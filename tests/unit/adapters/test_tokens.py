@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import ssl
+import threading
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,18 +31,18 @@ from mljob_operator.errors import AirflowError, AirflowForbidden, AirflowUnautho
 from tests.live.authority import Authority
 from tests.live.http_gateway import Answer, Guard, HttpGateway
 from tests.live.loopback import LoopbackServer, QuietHandler
-from tests.scripted_airflow import Says, ScriptedAirflow, refused, said
+from tests.scripted_airflow import DAG, Says, ScriptedAirflow, refused, said
 
 Connect = Callable[..., Airflow]
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 CLIENT_ID, CLIENT_SECRET = "mljob:operator", "s3cr3t+/ü"
 
 
-def only_with(token: str) -> Guard:
+def only_with(token: str, status: int = 401) -> Guard:
     def guard(headers: Mapping[str, str]) -> Answer | None:
         if headers.get("authorization") == f"Bearer {token}":
             return None
-        return Answer(401, b"<html>Unauthorized</html>", "text/html")
+        return Answer(status, b"<html>Unauthorized</html>", "text/html")
 
     return guard
 
@@ -213,6 +215,9 @@ async def test_oauth2_client_requests_another_token_when_airflow_refuses_the_fir
 
 
 @pytest.mark.parametrize(
+    "tokens", [pytest.param(range(100), id="another token"), pytest.param(["same"] * 100, id="the same token")]
+)
+@pytest.mark.parametrize(
     "says",
     [
         pytest.param(refused(403, "Forbidden"), id="a permission is missing"),
@@ -220,11 +225,16 @@ async def test_oauth2_client_requests_another_token_when_airflow_refuses_the_fir
     ],
 )
 async def test_lasting_403_leads_to_a_login_a_minute(
-    says: Says, server: ScriptedAirflow, connect: Connect, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    says: Says,
+    tokens: Iterable[Any],
+    server: ScriptedAirflow,
+    connect: Connect,
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    provider.tokens = iter(map(str, range(100)))
+    provider.tokens = iter(map(str, tokens))
     airflow = connect(server, oauth2=client(provider.url))
     await airflow.probe()
     server.told["list dags"] = says
@@ -254,6 +264,48 @@ async def test_request_is_sent_again_with_a_renewed_token(
         valid = "second"
         await airflow.probe()
         assert len(provider.asked) == 2
+
+
+async def test_parallel_requests_share_the_renewal_after_a_403_of_a_gateway(
+    server: ScriptedAirflow, connect: Connect, provider: Provider
+) -> None:
+    def only(headers: Mapping[str, str]) -> Answer | None:
+        if headers.get("authorization") == f"Bearer {valid}":
+            return None
+        if valid == "second":
+            together.wait()
+        return Answer(403, b"<html>Forbidden</html>", "text/html")
+
+    def slow_tokens() -> Iterator[str]:
+        yield "first"
+        time.sleep(0.5)
+        yield "second"
+
+    together = threading.Barrier(4, timeout=30)
+    valid = "first"
+    provider.tokens = slow_tokens()
+    with HttpGateway(server.url, guard=only) as gateway:
+        airflow = connect(gateway, oauth2=client(provider.url))
+        await airflow.probe()
+        valid = "second"
+        await asyncio.gather(*(airflow.params(DAG) for _ in range(4)))
+    assert len(provider.asked) == 2
+
+
+async def test_403_leads_to_another_login_soon_after_a_failed_login(
+    server: ScriptedAirflow, connect: Connect, provider: Provider
+) -> None:
+    valid = "first"
+    with HttpGateway(server.url, guard=lambda headers: only_with(valid, 403)(headers)) as gateway:
+        airflow = connect(gateway, oauth2=client(provider.url))
+        await airflow.probe()
+        valid = "second"
+        provider.says = said(503)
+        with pytest.raises(AirflowUnavailable):
+            await airflow.probe()
+        provider.says = None
+        await airflow.probe()
+    assert len(provider.asked) == 3
 
 
 async def test_refused_token_is_renewed_soon_after_a_missing_permission(

@@ -126,7 +126,7 @@ class Session:
         self._hidden_in_logins = Redaction(self._hidden_headers.union(login.secrets()))
         self._hidden = NOTHING_HIDDEN
         self._token = ""
-        self._renewed_at = float("-inf")
+        self._renewed = ("", float("-inf"))
         self._version: tuple[Version, str] | None = None
         self._versions: SingleFlight[tuple[Version, str]] = SingleFlight()
         self._unreadable: set[str] = set()
@@ -370,21 +370,22 @@ class Session:
         if reply.status in (401, 403):
             # Airflow answers with one of these statuses if the token has expired, or if Airflow has
             # restarted and does not know the token any more.
+            renew = reply.refuses_token or self._may_renew(token)
             with _nothing_sent():
-                another = self._tokens.token(refused=token if self._may_renew(reply) else None)
+                another = self._tokens.token(refused=token if renew else None)
+            if renew and not reply.refuses_token:
+                self._renewed = another, time.monotonic()
             if another != token:
                 self._use(another)
                 reply = self._send(method, *args, **query)
         return reply
 
-    def _may_renew(self, reply: Reply) -> bool:
-        """Return whether another token may help after this answer."""
-        if reply.refuses_token:
-            return True
-        if (now := time.monotonic()) < self._renewed_at + RENEWED_EVERY:
-            return False
-        self._renewed_at = now
-        return True
+    def _may_renew(self, token: str) -> bool:
+        """Return whether another token may help after a 403 that says nothing about the token. A
+        token that was obtained after such a 403 is not renewed within ``RENEWED_EVERY``.
+        """
+        renewed, at = self._renewed
+        return token != renewed or time.monotonic() >= at + RENEWED_EVERY
 
     def _use(self, token: str) -> str:
         """Send this token with all later requests, except logins. Even requests for which Airflow
