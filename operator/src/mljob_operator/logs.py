@@ -29,7 +29,7 @@ each MLJob run in their own task, and so have their own value of this variable.
 """
 
 _credentials: dict[str, tuple[str, ...]] = {}
-_of_the_operator = NOTHING_HIDDEN
+_of_the_operator = _for_clients = NOTHING_HIDDEN
 
 
 def hide(owner: str, *credentials: str | None) -> None:
@@ -40,16 +40,18 @@ def hide(owner: str, *credentials: str | None) -> None:
         owner: A name for the source of the credentials, such as ``settings``.
         credentials: The credentials. None and empty strings are ignored.
     """
-    global _of_the_operator
+    global _of_the_operator, _for_clients
     _credentials[owner] = tuple(text for text in credentials if text)
-    _of_the_operator = Redaction(frozenset(text for texts in _credentials.values() for text in texts))
+    hidden = frozenset(text for texts in _credentials.values() for text in texts)
+    _of_the_operator, _for_clients = Redaction(hidden), Redaction(hidden, exact=True)
 
 
 def redacted(text: str) -> str:
-    """Return the text with ``***`` in place of the credentials from :func:`hide`, and in place of
-    texts that look like tokens.
+    """Return a text for a client with ``***`` in place of the credentials from :func:`hide`, and in
+    place of texts that look like tokens. A credential is found only as a whole, because a client can
+    choose words of the text, and could find out a credential piece by piece.
     """
-    return _redacted(text, NOTHING_HIDDEN)
+    return _without_tokens(_for_clients.text(text))
 
 
 class RedactingFilter(logging.Filter):
@@ -126,7 +128,10 @@ def configure(log_format: str, log_level: str) -> None:
 
 
 def _redacted(text: str, redaction: Redaction) -> str:
-    text = _of_the_operator.text(redaction.text(text))
+    return _without_tokens(_of_the_operator.text(redaction.text(text)))
+
+
+def _without_tokens(text: str) -> str:
     return _TOKEN.sub(lambda found: f"{found['scheme']} {HIDDEN}" if found["scheme"] else HIDDEN, text)
 
 
