@@ -13,7 +13,7 @@ import pytest
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.controllers.mljob import write_queue
 from mljob_operator.controllers.mljob.waiting_writes import WaitingWrites
-from mljob_operator.controllers.mljob.write_pace import WritePace
+from mljob_operator.controllers.mljob.write_pace import MOST, WritePace
 from mljob_operator.controllers.mljob.write_pauses import SEVERAL, WritePauses
 from mljob_operator.controllers.mljob.write_queue import LONGEST_WAITING_EVERY, SHARES, Priority, WriteQueue
 from mljob_operator.errors import Conflict, StoreUnavailable
@@ -210,6 +210,54 @@ class TestNamespaces:
             assert server.asked[-1] == f"other {number}"
             await server.answer(f"other {number}")
         assert len(server.asked) == LIMIT + 3
+        await server.answer_all()
+
+    async def test_reserve_is_left_after_the_limit_has_fallen(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        share = LIMIT // SHARES
+        monkeypatch.setattr(WritePace, "limit", 3 * LIMIT)
+        for number in range(4 * LIMIT):
+            await server.send(f"end {number}", Priority.END)
+        monkeypatch.setattr(WritePace, "limit", LIMIT)
+        sent = len(server.asked)
+        assert sent == 3 * LIMIT
+        for number in range(share + 2):
+            await server.send(f"other {number}", Priority.EVENT, namespace=f"team-b{number}")
+        assert server.asked[sent:] == [f"other {number}" for number in range(share)]
+        await server.send("second", Priority.CANCELLATION, namespace="team-b1")
+        await server.answer("end 0")
+        assert len(server.asked) == sent + share, "only the answer to a write beyond the limit makes room"
+        await server.answer("other 0")
+        assert server.asked[sent + share :] == [f"other {share}"]
+        await server.answer("other 1")
+        assert server.asked[sent + share + 1 :] == ["second"]
+        await server.answer_all()
+
+    async def test_write_within_the_limit_uses_up_no_reserve(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        share = LIMIT // SHARES
+        await server.fill()
+        for number in range(share):
+            await server.send(f"early {number}", Priority.END, namespace=f"team-b{number}")
+        for number in range(1, LIMIT + 1):
+            await server.answer(f"first-{number}")
+        for number in range(LIMIT):
+            await server.send(f"end {number}", Priority.END)
+        for number in range(share):
+            await server.send(f"late {number}", Priority.END, namespace=f"team-c{number}")
+        assert server.asked[-share:] == [f"late {number}" for number in range(share)]
+        await server.answer_all()
+
+    async def test_reserve_is_left_at_the_highest_limit(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(WritePace, "limit", int(MOST))
+        for number in range(64):
+            await server.send(f"end {number}", Priority.END)
+        for number in range(64):
+            await server.send(f"other {number}", Priority.END, namespace=f"team-b{number}")
+        assert "other 0" in server.asked
+        assert len(server.asked) <= 64, "the client has 64 connections"
         await server.answer_all()
 
     def test_namespaces_of_one_priority_take_turns(self) -> None:

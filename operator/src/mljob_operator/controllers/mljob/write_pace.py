@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import math
 
-LEAST, MOST = 12.0, 64.0
-"""The smallest and the largest value of :attr:`WritePace.limit`. The client has 64 connections."""
+LEAST, MOST = 12.0, 48.0
+"""The smallest and the largest value of :attr:`WritePace.limit`. The client has 64 connections, and
+the queue of writes may exceed the limit by a third.
+"""
 FEW, MANY = 4.0, 12.0
 """The intended range of the number of writes that wait in the Kubernetes API server. With fewer
 waiting writes, the API server may be idle. With more, each write only waits longer.

@@ -6,9 +6,9 @@ an MLJob's status that happened during the wait.
 
 Within a priority, the namespaces of the MLJobs take turns. Each namespace has a share of the writes
 that may be under way. A namespace uses more than its share only while no other namespace waits for
-its own share. A namespace without a write under way need not wait for the writes of others. So no
-namespace can hold up the writes of others, for example with an admission webhook that does not
-answer.
+its own share. A namespace without a write under way need not wait for the writes of others: a reserve
+beyond the limit is kept for such namespaces. So no namespace can hold up the writes of others, for
+example with an admission webhook that does not answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TypeVar
 from ...core.run.run_key import Key
 from ...errors import StoreUnavailable
 from .waiting_writes import TakeTurn, WaitingWrites
-from .write_pace import MOST, WritePace
+from .write_pace import WritePace
 from .write_pauses import WritePauses
 
 T = TypeVar("T")
@@ -82,6 +82,8 @@ class WriteQueue:
         self._pauses = WritePauses(self._give_turns)
         self._under_way = 0
         self._by_namespace: Counter[str] = Counter()
+        self._in_reserve: set[str] = set()
+        """The namespaces whose only write under way was sent beyond the limit."""
         self._waiting = {priority: WaitingWrites() for priority in Priority}
         self._turns: dict[Key, float] = {}
         self._tickets = self._grants = 0
@@ -238,10 +240,11 @@ class WriteQueue:
 
     @property
     def _has_reserve(self) -> bool:
-        """Whether a namespace without a write under way may send one. Other namespaces may use the
-        whole limit already, so these writes may exceed the limit.
+        """Whether a namespace without a write under way may send one beyond the limit. Only these
+        writes use up the reserve, because the others may be many more than the limit after it has
+        fallen.
         """
-        return self._under_way < min(self._pace.limit + self._share, MOST)
+        return len(self._in_reserve) < self._share
 
     def _is_idle(self, namespace: str) -> bool:
         return namespace not in self._by_namespace and not self._pauses.hold(namespace)
@@ -257,6 +260,10 @@ class WriteQueue:
         self._waiting[priority].add(namespace, token, self._tickets, take_turn)
 
     def _begin_write(self, namespace: str) -> None:
+        if self._under_way < self._pace.limit:
+            self._in_reserve.clear()
+        else:
+            self._in_reserve.add(namespace)
         self._under_way += 1
         self._by_namespace[namespace] += 1
 
@@ -265,6 +272,7 @@ class WriteQueue:
         self._by_namespace[namespace] -= 1
         if not self._by_namespace[namespace]:
             del self._by_namespace[namespace]
+            self._in_reserve.discard(namespace)
         self._give_turns()
 
     def _give_turns(self) -> None:
