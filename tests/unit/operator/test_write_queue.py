@@ -279,20 +279,62 @@ class TestNamespaces:
         assert server.asked == ["one", "other"]
         await server.answer("other")
 
-    async def test_all_namespaces_pause_while_several_are_asked_for_a_pause(self, server: Server) -> None:
+    async def refuse_several(self, server: Server, seconds: float = 3600) -> None:
         assert SEVERAL == 3
         for number in range(3):
             await server.send(f"one {number}", Priority.END, namespace=f"team-{number}")
-        for number, seconds in enumerate([3600, 3600, 0.05]):
+        for number in range(3):
             await server.answer(f"one {number}", StoreUnavailable("429", retry_after=seconds))
-        await server.send("other", Priority.END, namespace="team-b")
-        assert server.queue.is_busy
-        for number in range(2):
-            await server.send(f"two {number}", Priority.END, namespace=f"team-{number}")
+        server.asked.clear()
+
+    async def test_several_namespaces_that_are_asked_for_a_pause_delay_no_other(self, server: Server) -> None:
+        await self.refuse_several(server)
+        for number in range(3):
+            await server.send(f"two {number}", Priority.CANCELLATION, namespace=f"team-{number}")
+        for name in ("b 1", "c 1"):
+            await server.send(name, Priority.EVENT, namespace=f"team-{name[0]}")
+        assert server.asked == ["b 1", "c 1"]
+        await server.answer("b 1")
+        for name in ("d 1", "d 2"):
+            await server.send(name, Priority.EVENT, namespace=f"team-{name[0]}")
+        assert server.asked == ["b 1", "c 1", "d 1", "d 2"]
+        await server.answer_all()
+
+    async def test_namespace_sends_one_write_at_a_time_while_the_api_server_is_busy(self, server: Server) -> None:
+        await self.refuse_several(server)
+        for name in ("b 1", "b 2", "b 3", "c 1", "c 2"):
+            await server.send(name, Priority.END, namespace=f"team-{name[0]}")
+        assert server.asked == ["b 1", "c 1"]
+        await server.answer("b 1", StoreUnavailable("429", retry_after=3600))
+        assert server.asked == ["b 1", "c 1"], "the namespace is asked for a pause"
+        await server.answer("c 1", Conflict("changed"))
+        await server.send("d 1", Priority.END, namespace="team-d")
+        await server.send("d 2", Priority.END, namespace="team-d")
+        assert server.asked == ["b 1", "c 1", "c 2", "d 1"]
+        await server.answer("c 2")
+        assert server.asked[4:] == ["d 2"], "a write has succeeded"
+        await server.answer_all()
+
+    async def test_api_server_is_not_busy_after_the_pauses(self, server: Server) -> None:
+        await self.refuse_several(server, seconds=0.01)
+        await server.send("b 1", Priority.END, namespace="team-b")
+        await server.send("b 2", Priority.END, namespace="team-b")
+        assert server.asked == ["b 1"]
         async with asyncio.timeout(180):
-            await server.began["other"].wait()
-        await rounds()
-        assert server.asked[3:] == ["other"]
+            await server.began["b 2"].wait()
+        await server.answer_all()
+
+    async def test_refusals_with_successes_in_between_do_not_make_the_api_server_busy(self, server: Server) -> None:
+        for number in range(5):
+            await server.send(f"one {number}", Priority.END, namespace=f"team-{number}")
+            await server.answer(f"one {number}", StoreUnavailable("429", retry_after=3600))
+            await server.send(f"other {number}", Priority.END, namespace="team-b")
+            await server.answer(f"other {number}")
+        server.asked.clear()
+        for name in ("c 1", "c 2"):
+            await server.send(name, Priority.END, namespace="team-c")
+        assert server.asked == ["c 1", "c 2"]
+        await server.answer_all()
 
     async def test_longer_pause_of_a_namespace_goes_on(self, server: Server) -> None:
         pauses, ended = WritePauses(lambda: ended.set()), asyncio.Event()

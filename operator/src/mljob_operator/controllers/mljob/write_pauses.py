@@ -1,8 +1,9 @@
 """The pauses that the Kubernetes API server asks for with the header ``Retry-After``.
 
 The answer 429 (too many requests) may come from an admission webhook that sees the MLJobs of one
-namespace only. So a pause holds for the namespace of the refused write. Only if several namespaces
-are told to pause, the API server itself is busy, and all writes pause.
+namespace, or of a few. So a pause holds for the namespace of the refused write. Only if several
+namespaces are told to pause, and no write succeeds in between, the API server itself may be busy.
+Until a write succeeds, each other namespace sends one write at a time.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import asyncio
 from collections.abc import Callable
 
 SEVERAL = 3
-"""All writes pause while at least this many namespaces pause."""
+"""The API server counts as busy while at least this many namespaces pause, and were told to pause
+after the last successful write.
+"""
 
 
 class WritePauses:
@@ -24,18 +27,24 @@ class WritePauses:
     def __init__(self, resume: Callable[[], None]) -> None:
         self._resume = resume
         self._ends: dict[str, asyncio.TimerHandle] = {}
+        self._since_success: set[str] = set()
 
     @property
-    def hold_all(self) -> bool:
-        """Whether no namespace may send a write now."""
-        return len(self._ends) >= SEVERAL
+    def server_is_busy(self) -> bool:
+        """Whether a namespace may send only one write at a time."""
+        return len(self._since_success) >= SEVERAL
 
     def hold(self, namespace: str) -> bool:
         """Return whether a namespace may not send a write now."""
-        return namespace in self._ends or self.hold_all
+        return namespace in self._ends
+
+    def succeeded(self) -> None:
+        """Call this method after each successful write of any namespace."""
+        self._since_success.clear()
 
     def pause(self, namespace: str, seconds: float) -> None:
         """Pause the writes of a namespace. A longer pause of the namespace goes on."""
+        self._since_success.add(namespace)
         loop = asyncio.get_running_loop()
         end_at = loop.time() + seconds
         if (earlier := self._ends.get(namespace)) is not None:
@@ -46,4 +55,5 @@ class WritePauses:
 
     def _end(self, namespace: str) -> None:
         del self._ends[namespace]
+        self._since_success.discard(namespace)
         self._resume()

@@ -196,6 +196,7 @@ class WriteQueue:
         try:
             answer = await request()
             self._pace.answered(clock() - began, clock())
+            self._pauses.succeeded()
         except StoreUnavailable as error:
             self._pace.refused()
             if error.retry_after > 0:
@@ -230,7 +231,7 @@ class WriteQueue:
         """Return whether a new write need not wait. The write passes no waiting write that could be
         sent as well, because :meth:`_give_turns` has left none.
         """
-        if self._pauses.hold(namespace):
+        if self._is_paused(namespace):
             return False
         return self._under_way < self._pace.limit or (self._has_reserve and self._is_idle(namespace))
 
@@ -250,10 +251,13 @@ class WriteQueue:
         return namespace not in self._by_namespace and not self._pauses.hold(namespace)
 
     def _is_within_share(self, namespace: str) -> bool:
-        return self._by_namespace.get(namespace, 0) < self._share and not self._pauses.hold(namespace)
+        return self._by_namespace.get(namespace, 0) < self._share and not self._is_paused(namespace)
+
+    def _is_paused(self, namespace: str) -> bool:
+        return self._pauses.hold(namespace) or (self._pauses.server_is_busy and namespace in self._by_namespace)
 
     def _is_not_paused(self, namespace: str) -> bool:
-        return not self._pauses.hold(namespace)
+        return not self._is_paused(namespace)
 
     def _enqueue(self, priority: Priority, namespace: str, token: object, take_turn: TakeTurn) -> None:
         self._tickets += 1
@@ -276,7 +280,7 @@ class WriteQueue:
         self._give_turns()
 
     def _give_turns(self) -> None:
-        while self.is_busy and not self._pauses.hold_all and (found := self._next()) is not None:
+        while self.is_busy and (found := self._next()) is not None:
             self._grants += 1
             priority, namespace = found
             take_turn = self._waiting[priority].pop(namespace)
