@@ -17,12 +17,14 @@ from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.facts import RunFact
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
 from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.status.events import NORMAL, WARNING, KubeEvent
 from mljob_operator.core.status.significance import REFINEMENT_WAITS
+from mljob_operator.errors import StoreUnavailable
 from tests.strategies import event
 
 from .conftest import KEY, World
 from .doors import FOURTH, OTHER, THIRD, Door, closed_door, count_steps, progress, rounds, say  # noqa: F401 - a fixture
-from .runs import newest
+from .runs import begin, newest
 
 
 async def test_reports_that_wait_become_one_patch(world: World, door: Door) -> None:
@@ -66,6 +68,68 @@ async def test_event_of_a_running_mljob_is_left_out(world: World, door: Door) ->
     await world.settle()
     assert (door.keys, door.patches[1][1]["phase"]) == ([OTHER, THIRD, KEY, FOURTH], "Running")
     assert world.event_reasons.count("Running") == before
+
+
+async def pause(world: World, namespace: str) -> asyncio.Task[None]:
+    """Let the API server ask for a pause of a namespace. Return an Event's write that waits for the
+    end of the pause.
+    """
+    queue = world.job_controller._writer._writes
+
+    async def refuse() -> None:
+        raise StoreUnavailable("429", retry_after=3600)
+
+    with pytest.raises(StoreUnavailable):
+        await queue.send(Priority.PROGRESS, refuse, namespace=namespace)
+    event = asyncio.create_task(queue.send(Priority.EVENT, refuse, namespace=namespace))
+    await rounds()
+    assert queue.waiting(Priority.EVENT, namespace) == 1
+    return event
+
+
+async def test_event_of_a_running_mljob_is_recorded_while_another_namespace_pauses(world: World) -> None:
+    await world.apply()
+    waiting = await pause(world, "team-b")
+    await begin(world)
+    assert world.event_reasons.count("Running") == 1
+    waiting.cancel()
+
+
+async def test_waiting_events_of_another_namespace_leave_out_no_event(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_writer, "MAX_WAITING_EVENTS_OF_NAMESPACE", 1)
+    waiting = await pause(world, "team-b")
+    await world.apply()
+    assert world.event_reasons
+    waiting.cancel()
+
+
+@pytest.mark.parametrize(
+    ("most", "most_of_namespace", "namespace"), [(2, 1, KEY[0]), (1, 2, "team-b")], ids=["one", "all"]
+)
+async def test_number_of_waiting_events_is_limited(
+    world: World, monkeypatch: pytest.MonkeyPatch, most: int, most_of_namespace: int, namespace: str
+) -> None:
+    monkeypatch.setattr(status_writer, "MAX_WAITING_EVENTS", most)
+    monkeypatch.setattr(status_writer, "MAX_WAITING_EVENTS_OF_NAMESPACE", most_of_namespace)
+    await world.apply()
+    waiting = await pause(world, namespace)
+    writer, job = world.job_controller._writer, await anext(aiter(world.jobs.list()))
+    writer._record(job, KubeEvent(NORMAL, "Running", "Left out"))
+    assert len(writer.tasks) == 0
+    writer._record(job, KubeEvent(WARNING, "Failed", "Waits"))
+    assert len(writer.tasks) == 1
+    waiting.cancel()
+
+
+async def test_mljob_whose_namespace_need_not_wait_takes_no_turn_early(world: World) -> None:
+    waiting = await pause(world, "team-b")
+    writer = world.job_controller._writer
+    assert not writer.joins_queue(KEY, Priority.FIRST)
+    assert not writer._writes._turns
+    assert writer.joins_queue(("team-b", "job"), Priority.FIRST)
+    waiting.cancel()
 
 
 async def test_deleted_mljob_leaves_the_queue(world: World, door: Door) -> None:

@@ -47,11 +47,12 @@ number of writes under way. With ``BUSY`` writes, it reaches its maximum: ``MOST
 """
 LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
 """The reasons of the Events that are not recorded while the Kubernetes API server is busy or writes
-wait, because the status shows the same information.
+of the namespace wait, because the status shows the same information.
 """
-MAX_WAITING_EVENTS = 5000
-"""The maximum number of Events that wait for the Kubernetes API server. Further Events are left
-out, except warnings.
+MAX_WAITING_EVENTS = 10_000
+MAX_WAITING_EVENTS_OF_NAMESPACE = 2000
+"""The maximum number of Events that wait for the Kubernetes API server, in all namespaces and in
+one. Further Events are left out, except warnings.
 """
 
 
@@ -109,11 +110,11 @@ class StatusWriter:
         return self._writes.has_turn(key, priority, partial(self._wake, key))
 
     def joins_queue(self, key: Key, priority: Priority) -> bool:
-        """If writes wait in the queue, let an MLJob wait there as well, and return True. At the
-        MLJob's turn, ``wake`` is called. If no write waits, or if the MLJob has a turn already,
-        return False.
+        """If writes of an MLJob's namespace wait in the queue, let the MLJob wait there as well, and
+        return True. At the MLJob's turn, ``wake`` is called. If no write of the namespace waits, or
+        if the MLJob has a turn already, return False.
         """
-        return self._writes.is_busy and not self.has_turn(key, priority)
+        return self._writes.has_waiting(key[0]) and not self.has_turn(key, priority)
 
     def waits(self, key: Key, priority: Priority) -> bool:
         """Return whether an MLJob waits in the queue of writes with this priority."""
@@ -226,7 +227,7 @@ class StatusWriter:
             log.warning("%d Kubernetes Events were not recorded before the operator ended", len(late))
 
     def _record_changes(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
-        is_busy = self._writes.is_busy or self._writes.load >= BUSY
+        is_busy = self._writes.has_waiting(job.namespace) or self._writes.load >= BUSY
         for event in events_of(old, new):
             if event.reason not in LEFT_OUT_WHEN_BUSY or not is_busy:
                 self._record(job, event)
@@ -243,9 +244,13 @@ class StatusWriter:
 
     def _record(self, job: Job, event: KubeEvent) -> None:
         """Create a Kubernetes Event in the background. An Event that is no Warning is left out
-        while ``MAX_WAITING_EVENTS`` Events wait.
+        while ``MAX_WAITING_EVENTS_OF_NAMESPACE`` Events of the namespace wait, or
+        ``MAX_WAITING_EVENTS`` of all namespaces.
         """
-        if event.type != WARNING and self._writes.waiting(Priority.EVENT) >= MAX_WAITING_EVENTS:
+        if event.type != WARNING and (
+            self._writes.waiting(Priority.EVENT, job.namespace) >= MAX_WAITING_EVENTS_OF_NAMESPACE
+            or self._writes.waiting(Priority.EVENT) >= MAX_WAITING_EVENTS
+        ):
             log.debug("%s/%s: event %s is left out, because too many wait", *job.key, event.reason)
             return
         task = asyncio.create_task(self._recorded(job, event))

@@ -28,6 +28,10 @@ class WaitingWrites:
         """Return how many writes wait."""
         return self._number
 
+    def number(self, namespace: str) -> int:
+        """Return how many writes of a namespace wait."""
+        return len(self._namespaces.get(namespace, ()))
+
     def waits(self, namespace: str, token: object) -> bool:
         """Return whether a write waits. The token identifies the write."""
         return token in self._namespaces.get(namespace, ())

@@ -101,9 +101,14 @@ class WriteQueue:
         """
         return self._pace.load(asyncio.get_running_loop().time())
 
-    def waiting(self, priority: Priority) -> int:
-        """Return how many writes of this priority wait."""
-        return len(self._waiting[priority])
+    def has_waiting(self, namespace: str) -> bool:
+        """Return whether at least one write of a namespace waits."""
+        return any(waiting.number(namespace) for waiting in self._waiting.values())
+
+    def waiting(self, priority: Priority, namespace: str | None = None) -> int:
+        """Return how many writes of this priority wait, in all namespaces or in one."""
+        waiting = self._waiting[priority]
+        return len(waiting) if namespace is None else waiting.number(namespace)
 
     def waits(self, key: Key, priority: Priority) -> bool:
         """Return whether an MLJob waits for a turn (:meth:`has_turn`) with this priority."""
