@@ -24,7 +24,7 @@ from benchmarks.writer import Writer
 from devstack.progress import say, step
 
 NAMESPACE = PREFIX = "bench-rates"
-RATES, SECONDS = (5.0, 8.0, 10.0, 20.0, 40.0), 20.0
+RATES, SECONDS, ROUNDS = (5.0, 8.0, 10.0, 20.0, 40.0), 20.0, 3
 OVER = frozenset({"Succeeded", "Failed", "Cancelled"})
 PATIENCE = 300.0
 """Seconds after the last MLJob's creation within which the operator must be done with all MLJobs."""
@@ -38,10 +38,13 @@ class Plan:
     Attributes:
         rates: How many MLJobs are created per second. Each of the rates is measured separately.
         seconds: How long MLJobs are created at each rate.
+        rounds: How often the highest of the rates is measured, each time between two measurements of
+            the floor.
     """
 
     rates: Sequence[float] = RATES
     seconds: float = SECONDS
+    rounds: int = ROUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +102,28 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
-    """Measure the operator at each rate of the plan. Yield the result of a rate before the next
+    """Measure the operator once at each rate of the plan. Yield the result of a rate before the next
     rate begins. The same operator process runs at all rates.
     """
+    yield from _measure(bench, plan.rates, plan.seconds, 1)
+
+
+def measure_highest_again(bench: BenchStack, plan: Plan, number: int) -> Result:
+    """Measure a new operator process at the highest rate of the plan. ``number`` is the number of
+    the round, from 2.
+    """
+    (result,) = _measure(bench, [max(plan.rates)], plan.seconds, number)
+    return result
+
+
+def _measure(bench: BenchStack, every: Sequence[float], seconds: float, number: int) -> Iterator[Result]:
     bench.cluster.make_namespace(NAMESPACE)
     settings = {"MLJOB_NAMESPACES": NAMESPACE, "MLJOB_RUN_ID_PREFIX": PREFIX}
     with Watcher(bench.credentials) as watcher, bench.operator(**settings) as operator:
         # Connections are opened, and code is specialised, before anything counts.
-        alone = _drive(bench, operator, watcher, "warm-up", 5, min(25, round(5 * plan.seconds))).fastest
-        for rate in plan.rates:
-            result = _drive(bench, operator, watcher, f"rate-{rate:g}", rate, round(rate * plan.seconds), alone)
+        alone = _drive(bench, operator, watcher, f"warm-up-{number}", 5, min(25, round(5 * seconds))).fastest
+        for rate in every:
+            result = _drive(bench, operator, watcher, f"rate-{rate:g}-{number}", rate, round(rate * seconds), alone)
             figures = result.as_json()
             say(
                 f"  {'':<24} {figures['jobs_per_second']} jobs/s, end to seen p50 {figures['end_to_seen_p50_ms']} ms, "

@@ -79,6 +79,9 @@ def _show_load(results: Mapping[str, Any]) -> None:
                  row["progress_to_seen_p50_ms"], row["progress_to_seen_p99_ms"], *writes,
                  row["operator_cpu_ms_per_job"], row["api_server_cpu_ms_per_job"], row["submitted_twice"]]  # fmt: skip
         print(f"{rate:<18}" + "".join(f"{cell:>15}" for cell in cells))
+        for number, again in enumerate(row.get("rounds", ()), 1):
+            cells = [again["jobs_per_second"], again["of_floor"]]
+            print(f"  {f'round {number}':<16}" + "".join(f"{cell:>15}" for cell in cells))
     if floor:
         cells = [
             floor["jobs_per_second"],
