@@ -15,7 +15,7 @@ from mljob_operator.controllers.mljob import write_queue
 from mljob_operator.controllers.mljob.waiting_writes import WaitingWrites
 from mljob_operator.controllers.mljob.write_pace import MOST, WritePace
 from mljob_operator.controllers.mljob.write_pauses import SEVERAL, WritePauses
-from mljob_operator.controllers.mljob.write_queue import LONGEST_WAITING_EVERY, SHARES, Priority, WriteQueue
+from mljob_operator.controllers.mljob.write_queue import LESS_URGENT_EVERY, SHARES, Priority, WriteQueue
 from mljob_operator.errors import Conflict, StoreUnavailable
 
 KEY = ("team-a", "churn")
@@ -97,19 +97,24 @@ async def test_waiting_writes_are_sent_by_worth_and_then_in_turn(server: Server)
             await server.send(f"{priority.name} 2", priority)
     for number in range(1, 8):
         await server.answer(f"first-{number}")
-    first = [name for name in server.asked[sent:] if name != "PROGRESS 1"]
-    assert first == ["CANCELLATION 1", "CANCELLATION 2", "END 1", "END 2", "SUBMISSION 1", "SUBMISSION 2", "FIRST 1"]
+    by_worth = ["CANCELLATION", "END", "SUBMISSION", "FIRST", "RELEASE", "START", "EXPIRY", "PROGRESS"]
+    assert server.asked[sent:] == [f"{name} {number}" for name in by_worth for number in (1, 2)][:7]
     await server.answer_all()
 
 
-async def test_no_write_waits_forever(server: Server) -> None:
+async def test_no_priority_waits_forever(server: Server) -> None:
     await server.fill()
-    await server.send("progress", Priority.PROGRESS)
-    for number in range(2 * LONGEST_WAITING_EVERY):
-        await server.send(f"end {number}", Priority.END)
-    for number in range(1, LONGEST_WAITING_EVERY + 1):
-        await server.answer(f"first-{number}")
-    assert "progress" in server.asked
+    less_urgent = [Priority.SUBMISSION, Priority.START, Priority.EVENT]
+    for number in range(2):
+        for priority in less_urgent:
+            await server.send(f"{priority.name} {number}", priority)
+    for number in range(6 * LESS_URGENT_EVERY):
+        await server.send(f"END {number}", Priority.END)
+    sent = len(server.asked)
+    for number in range(6 * LESS_URGENT_EVERY):
+        await server.answer(server.asked[number])
+    others = [name for name in server.asked[sent:] if not name.startswith("END")]
+    assert others == [f"{priority.name} {number}" for number in range(2) for priority in less_urgent]
     await server.answer_all()
 
 
@@ -262,8 +267,8 @@ class TestNamespaces:
 
     def test_namespaces_of_one_priority_take_turns(self) -> None:
         waiting, popped = WaitingWrites(), list[str]()
-        for ticket, name in enumerate(["a1", "a2", "a3", "b1", "c1", "c2"]):
-            waiting.add(name[0], name, ticket, partial(popped.append, name))
+        for name in ["a1", "a2", "a3", "b1", "c1", "c2"]:
+            waiting.add(name[0], name, partial(popped.append, name))
         waiting.remove("c", "c1")
         waiting.remove("c", "c1")
         assert (len(waiting), waiting.waits("c", "c1"), waiting.waits("c", "c2")) == (5, False, True)

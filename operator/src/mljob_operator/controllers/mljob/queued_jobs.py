@@ -92,7 +92,7 @@ class QueuedJobs:
 
     async def delete(self, job: Job) -> None:
         """Delete an MLJob (:meth:`.JobStore.delete`)."""
-        await self.writes.send(Priority.RELEASE, partial(self._jobs.delete, job), namespace=job.key[0])
+        await self.writes.send(Priority.EXPIRY, partial(self._jobs.delete, job), namespace=job.key[0])
 
     async def record(self, job: Job, event: KubeEvent) -> None:
         """Create a Kubernetes Event (:meth:`.JobStore.record`)."""

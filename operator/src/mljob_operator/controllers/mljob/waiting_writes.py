@@ -22,7 +22,7 @@ class WaitingWrites:
         self._number = 0
         # Thousands of writes may wait. The first entry of a plain dict takes longer to find after
         # each removal of a first entry.
-        self._namespaces: OrderedDict[str, OrderedDict[object, tuple[int, TakeTurn]]] = OrderedDict()
+        self._namespaces: OrderedDict[str, OrderedDict[object, TakeTurn]] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many writes wait."""
@@ -36,18 +36,17 @@ class WaitingWrites:
         """Return whether a write waits. The token identifies the write."""
         return token in self._namespaces.get(namespace, ())
 
-    def add(self, namespace: str, token: object, ticket: int, take_turn: TakeTurn) -> None:
+    def add(self, namespace: str, token: object, take_turn: TakeTurn) -> None:
         """Add a write.
 
         Args:
             namespace: The namespace of the MLJob that the write is about.
             token: Identifies the write.
-            ticket: The number of the write among the writes of all priorities.
             take_turn: Is called by the caller of :meth:`pop`.
         """
         if (writes := self._namespaces.get(namespace)) is None:
             writes = self._namespaces[namespace] = OrderedDict()
-        writes[token] = (ticket, take_turn)
+        writes[token] = take_turn
         self._number += 1
 
     def remove(self, namespace: str, token: object) -> None:
@@ -64,14 +63,10 @@ class WaitingWrites:
         """
         return next(filter(may_send, self._namespaces), None)
 
-    def first_ticket(self, namespace: str) -> int:
-        """Return the ticket of the first write of a namespace with waiting writes."""
-        return next(iter(self._namespaces[namespace].values()))[0]
-
     def pop(self, namespace: str) -> TakeTurn:
         """Remove the first write of a namespace with waiting writes, and return its ``take_turn``."""
         writes = self._namespaces[namespace]
-        _, (_, take_turn) = writes.popitem(last=False)
+        _, take_turn = writes.popitem(last=False)
         self._number -= 1
         if writes:
             self._namespaces.move_to_end(namespace)

@@ -21,15 +21,15 @@ from typing import TypeVar
 
 from ...core.run.run_key import Key
 from ...errors import StoreUnavailable
-from .waiting_writes import TakeTurn, WaitingWrites
+from .waiting_writes import WaitingWrites
 from .write_pace import WritePace
 from .write_pauses import WritePauses
 
 T = TypeVar("T")
 
-LONGEST_WAITING_EVERY = 8
-"""One in this many turns goes to the priority whose next write has waited longest. So no write
-waits forever.
+LESS_URGENT_EVERY = 16
+"""One in this many turns goes to a write that is less urgent than the most urgent waiting write. The
+less urgent priorities take turns, so no write waits forever.
 """
 
 SHARES = 3
@@ -44,9 +44,12 @@ wait for Airflow, and the writes of other MLJobs must not wait for Airflow.
 
 
 class Priority(IntEnum):
-    """The priority of a write. Lower numbers come first, but one in ``LONGEST_WAITING_EVERY`` turns
-    goes to the priority whose next write has waited longest. A namespace that has its share of the
-    writes under way lets the writes of others go first, whatever their priority is.
+    """The priority of a write. Lower numbers come first, but one in ``LESS_URGENT_EVERY`` turns goes
+    to a less urgent priority. A namespace that has its share of the writes under way lets the writes
+    of others go first, whatever their priority is.
+
+    A write that has to be sent in any case comes before a write that a later one may contain. So the
+    operator sends fewer writes while the Kubernetes API server is busy.
 
     Attributes:
         CANCELLATION: Stores the status of an MLJob whose run is or will be cancelled, or changes an
@@ -57,9 +60,9 @@ class Priority(IntEnum):
         FIRST: The operator's first write for a new MLJob: adds the finalizer, or if the API server
             has added the finalizer, stores the first status. ``SUBMISSION`` comes before ``FIRST``,
             so that a new MLJob does not delay the submission of earlier MLJobs.
+        RELEASE: Removes the finalizer of a finished MLJob.
         START: Stores any other new phase of an MLJob, such as Running.
-        RELEASE: Removes the finalizer of a finished MLJob, or deletes the MLJob after its time to
-            live.
+        EXPIRY: Deletes an MLJob after its time to live.
         PROGRESS: Stores any other change of a status.
         EVENT: Records a Kubernetes Event.
     """
@@ -68,10 +71,11 @@ class Priority(IntEnum):
     END = 1
     SUBMISSION = 2
     FIRST = 3
-    START = 4
-    RELEASE = 5
-    PROGRESS = 6
-    EVENT = 7
+    RELEASE = 4
+    START = 5
+    EXPIRY = 6
+    PROGRESS = 7
+    EVENT = 8
 
 
 class WriteQueue:
@@ -86,7 +90,8 @@ class WriteQueue:
         """The namespaces whose only write under way was sent beyond the limit."""
         self._waiting = {priority: WaitingWrites() for priority in Priority}
         self._turns: dict[Key, float] = {}
-        self._tickets = self._grants = 0
+        self._grants = 0
+        self._last_less_urgent = Priority.EVENT
         self._expiry: asyncio.TimerHandle | None = None
 
     @property
@@ -143,7 +148,7 @@ class WriteQueue:
 
         if not self.waits(key, priority):
             self.leave(key)
-            self._enqueue(priority, key[0], key, take_turn)
+            self._waiting[priority].add(key[0], key, take_turn)
         return False
 
     def _begin_turn(self, key: Key) -> None:
@@ -223,7 +228,7 @@ class WriteQueue:
             else:
                 turn.set_result(None)
 
-        self._enqueue(priority, namespace, turn, take_turn)
+        self._waiting[priority].add(namespace, turn, take_turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -264,10 +269,6 @@ class WriteQueue:
     def _is_not_paused(self, namespace: str) -> bool:
         return not self._is_paused(namespace)
 
-    def _enqueue(self, priority: Priority, namespace: str, token: object, take_turn: TakeTurn) -> None:
-        self._tickets += 1
-        self._waiting[priority].add(namespace, token, self._tickets, take_turn)
-
     def _begin_write(self, namespace: str) -> None:
         if self._under_way < self._pace.limit:
             self._in_reserve.clear()
@@ -302,9 +303,15 @@ class WriteQueue:
 
     def _choose(self, may_send: Callable[[str], bool]) -> tuple[Priority, str] | None:
         heads = self._heads(may_send)
-        if (self._grants + 1) % LONGEST_WAITING_EVERY == 0:
-            return min(heads, key=lambda head: self._waiting[head[0]].first_ticket(head[1]), default=None)
-        return next(heads, None)
+        most_urgent = next(heads, None)
+        if (self._grants + 1) % LESS_URGENT_EVERY:
+            return most_urgent
+        others = list(heads)
+        if not others:
+            return most_urgent
+        found = next((head for head in others if head[0] > self._last_less_urgent), others[0])
+        self._last_less_urgent = found[0]
+        return found
 
     def _heads(self, may_send: Callable[[str], bool]) -> Iterator[tuple[Priority, str]]:
         for priority, waiting in self._waiting.items():
