@@ -261,6 +261,19 @@ class TestRetained:
         assert not cancelling.exists
         assert "the run's note could not be changed to say that the run is retained" in caplog.text
 
+    async def test_run_is_cancelled_if_the_policy_changes_before_the_mljob_is_gone(self, cancelling: World) -> None:
+        def change_policy() -> None:
+            cancelling.job_controller.observe(cancelling.jobs.edit(KEY, {"deletionPolicy": "Cancel"}))
+
+        await cancelling.apply(deletionPolicy="Retain")
+        await begin(cancelling)
+        cancelling.airflow.before["set_note"] = change_policy
+        await cancelling.delete()
+        assert cancelling.exists, "its run is not cancelled yet"
+        await minutes(cancelling, 1)
+        assert newest(cancelling).state is RunState.FAILED
+        assert not cancelling.exists
+
     async def test_retained_run_that_has_ended_is_not_annotated(self, world: World) -> None:
         await world.apply(deletionPolicy="Retain")
         await begin(world)

@@ -202,8 +202,12 @@ class Steps:
             state = outcome.state if tracked is outcome.tracked else self._reconciler.classifier.state(tracked)
             action = outcome.action
             stores = isinstance(action, Store)
+            if isinstance(action, Release | Expire) and tracked is not outcome.tracked:
+                # The MLJob has changed since the decision. For example, a user who changes
+                # deletionPolicy from Retain to Cancel wants the run to be cancelled first.
+                continue
             try:
-                changed = await self._write(worker, state, action)
+                written = await self._write(worker, state, action)
             except Refused as error:
                 if worker.job is None or worker.job.uid != before.job.uid:
                     return None
@@ -214,20 +218,23 @@ class Steps:
                 return state, action
             if worker.tracked is None or worker.tracked.job.uid != before.job.uid:
                 return None
-            if stores and not changed and state is not outcome.state:
+            if isinstance(action, Release | Expire) and worker.tracked.job is not (written or state.job):
+                continue
+            if stores and written is None and state is not outcome.state:
                 # Another process has stored this status meanwhile. The next decision is about the
                 # version of that process.
                 continue
-            if stores and not changed:
+            if stores and written is None:
                 raise RuntimeError(f"the status has to be stored, but has no change: {state.stage}")
             # The stored status may have started a deadline, the time to live, or the backoff of a
             # requested retry. In this case the loop goes on, so that the next decision takes the
             # new time into account.
-            if not stores and not (changed and _limit_inputs(before.job) != _limit_inputs(worker.tracked.job)):
+            if not stores and not (written and _limit_inputs(before.job) != _limit_inputs(worker.tracked.job)):
                 return _with_stored_job(state, worker.tracked), action
 
-    async def _write(self, worker: WorkerState, state: State, action: Action) -> bool:
-        """Store the status if it has changed, and return whether it was stored.
+    async def _write(self, worker: WorkerState, state: State, action: Action) -> Job | None:
+        """Store the status if it has changed. Return the stored version of the MLJob, or None if
+        nothing was stored.
 
         The write is left to a later step in two cases:
 
@@ -248,15 +255,15 @@ class Steps:
         )
         if patch is None:
             worker.refining_since = None
-            return False
+            return None
         if not isinstance(action, Store) and not patch.urgent:
             worker.refining_since = worker.refining_since or self._clock()
             if self._clock() < worker.refining_since + REFINEMENT_WAITS:
-                return False
+                return None
         priority = priority_of(state, patch, action)
         if isinstance(action, Wait) and not self._writer.has_turn(job.key, priority):
             worker.awaits_turn = True
-            return False
+            return None
         worker.refining_since = None
         worker.writing = True
         try:
@@ -274,7 +281,7 @@ class Steps:
             if transient.refused:
                 transient = replace(transient, refused=False)
             worker.tracked = replace(worker.tracked, transient=transient, confirmed_at=sent_at)
-        return True
+        return written
 
     def _start_over(self, worker: WorkerState, error: Refused) -> None:
         if worker.tracked is None:
@@ -292,7 +299,8 @@ class Steps:
     async def _release(self, worker: WorkerState, state: State, action: Release) -> float | None:
         if worker.tracked is None:
             return None
-        job = worker.tracked.job
+        # If the MLJob changes before the write, the write ends with a Conflict.
+        job = state.job
         if action.abandoned:
             await self._writer.report_abandonment(state, self._confs.redaction(state))
         if job.has_finalizer:
