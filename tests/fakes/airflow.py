@@ -129,6 +129,7 @@ class FakeAirflow:
         denies: How many of the next calls of :meth:`get`, :meth:`clear_failed` and
             :meth:`.FakeBackfills.find`, in total, return None, although the run or backfill exists.
         calls: The names of all requests, in order.
+        resumed: How often :meth:`resume` was called.
     """
 
     def __init__(self, clock: Clock, dags: Mapping[str, tuple[str, ...]] | None = None) -> None:
@@ -153,6 +154,7 @@ class FakeAirflow:
         self.lose_answers = 0
         self.denies = 0
         self.calls: list[str] = []
+        self.resumed = 0
         self.clock_offset = timedelta(0)
 
     @property
@@ -330,6 +332,9 @@ class FakeAirflow:
         parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
         health = {part: "unhealthy" if part in self.unhealthy else "healthy" for part in parts}
         return ProbeResult(self.version, InstanceHealth(**health))
+
+    def resume(self) -> None:
+        self.resumed += 1
 
     async def close(self) -> None: ...
 

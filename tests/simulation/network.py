@@ -228,6 +228,9 @@ class WiredAirflow:
     def cancelling(self) -> WiredAirflow:
         return self
 
+    def resume(self) -> None:
+        """Do nothing, because this connection has no circuit breaker."""
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._airflow, name)
         if not callable(method):

@@ -216,6 +216,8 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
 
     def changed(*, namespace: str | None = None, airflow: str | None = None) -> None:
         sources.follow()
+        if airflow is not None:
+            job_controller.early_pass(airflow).set()
         job_controller.wake_waiting(namespace=namespace, airflow=airflow)
 
     instances = AirflowInstanceController(
@@ -232,7 +234,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
     own_probe = own_logins = None
     if ports.own is not None:
         has_vanished = partial(missing_runs.have_vanished, SETTINGS_AIRFLOW)
-        own_probe = OwnProbe(ports.own.airflow, ports.meter, has_vanished)
+        own_probe = OwnProbe(airflows, ports.own.airflow, ports.meter, has_vanished, changed)
         if any(rule.credentials is not None for rule in ports.own.access or ()):
             own_logins = OwnLogins(airflows, changed)
     return Parts(airflows, links, instances, own_probe, own_logins, job_controller, orphans, sources, run_in_background)

@@ -110,6 +110,20 @@ async def test_few_requests_are_sent_to_an_airflow_that_is_down(server: Scripted
     assert await airflow.params(DAG) == {}, "other lanes are open"
 
 
+async def test_requests_are_sent_at_once_to_an_airflow_that_answers_again(
+    server: ScriptedAirflow, connect: Connect
+) -> None:
+    airflow = connect(server)
+    server.told["get run"] = Says(502, "bad gateway", "text/plain", {"Retry-After": "200"})
+    await asyncio.gather(*(airflow.get(DAG, RUN) for _ in range(100)), return_exceptions=True)
+    del server.told["get run"]
+    with pytest.raises(AirflowUnavailable, match="bad gateway"):
+        await airflow.get(DAG, RUN)
+    airflow.resume()
+    found = await asyncio.gather(*(airflow.get(DAG, RUN) for _ in range(20)))
+    assert None not in found
+
+
 async def test_unreadable_answers_do_not_block_a_lane(server: ScriptedAirflow, connect: Connect) -> None:
     airflow = connect(server)
     server.told["get run"] = Says(200, "{}")

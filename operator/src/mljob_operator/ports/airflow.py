@@ -42,6 +42,12 @@ class Airflow(DagRuns, Protocol):
         """
         ...
 
+    def resume(self) -> None:
+        """Send the next requests at once, even if earlier requests have failed because Airflow was
+        unavailable. Call this method when Airflow answers again.
+        """
+        ...
+
     async def close(self) -> None:
         """Drop the queued requests, and wait for the requests that are being sent."""
         ...

@@ -72,6 +72,20 @@ async def test_first_matching_rule_selects_the_credentials(world: Platform) -> N
     assert calls(world) == set()
 
 
+async def test_requests_of_all_credentials_go_on_when_airflow_answers_again(world: Platform) -> None:
+    await set_up(world, OF_TEAM_A)
+    world.prod.down = True
+    await world.look_after("prod")
+    await world.run_in("prod")
+    assert world.says == (Phase.PENDING, "AirflowInstanceNotReady")
+    world.prod.down, world.prod.resumed = False, 0
+    # The clock stands still, so no backoff ends.
+    await world.look_after("prod")
+    assert world.prod.resumed == 2, "the requests of the operator and those of user-a"
+    assert world.prod.only_run()
+    assert "submit" in calls(world)
+
+
 async def test_restarted_operator_uses_the_same_credentials(world: Platform) -> None:
     await set_up(world, OF_TEAM_A)
     await world.run_in("prod")

@@ -112,6 +112,11 @@ class Airflow(AirflowRuns):
             ),
         )
 
+    def resume(self) -> None:
+        """End the pauses of the circuit breakers, because Airflow answers again."""
+        for lane in self._lanes.values():
+            lane.resume()
+
     async def _in_lane(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
         """Call ``function`` in a thread of a lane, and return the result. The lane is the group of
         threads for ``work``, which is a kind of request. Record the outcome and the duration as

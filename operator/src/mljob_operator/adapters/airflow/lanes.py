@@ -199,6 +199,11 @@ class Lane:
                 outcome_unknown=not work.cancelled(),
             ) from None
 
+    def resume(self) -> None:
+        """Let the circuit breaker allow all requests, because Airflow answers again."""
+        if self._circuit is not None:
+            self._circuit.answered()
+
     def close(self) -> None:
         """Wait for the requests that are being sent, and drop the queued requests."""
         self._threads.shutdown(wait=True, cancel_futures=True)

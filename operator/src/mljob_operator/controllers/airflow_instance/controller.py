@@ -25,14 +25,10 @@ from ...errors import AirflowError, Conflict, Gone, OperatorError, ReferenceMiss
 from ...ports import Clock, InstanceStore, Meter
 from .event_links import EventLinks
 from .logins import reason
+from .probe_times import PROBE_INTERVAL, seconds_to_next_probe, until_next_probe
 from .registry import AirflowRegistry, Changed, RegisteredInstance
 
 log = logging.getLogger(__name__)
-
-PROBE_INTERVAL = 15.0
-"""Seconds between two probes of an AirflowInstance that is ready."""
-PROBE_AT_MOST_EVERY = 1.0
-"""The shortest time in seconds between two probes of an AirflowInstance."""
 
 
 class AirflowInstanceController:
@@ -199,13 +195,7 @@ class AirflowInstanceController:
             delay = await self._guarded_reconcile(registered)
             if self._registry.find(registered.instance.name) is not registered:
                 return
-            registered.reconciled_at = asyncio.get_running_loop().time()
-            try:
-                async with asyncio.timeout(delay):
-                    await registered.probe_requested.wait()
-                await asyncio.sleep(registered.reconciled_at + PROBE_AT_MOST_EVERY - asyncio.get_running_loop().time())
-            except TimeoutError:
-                pass
+            await until_next_probe(delay, registered.probe_requested)
 
     async def _guarded_reconcile(self, registered: RegisteredInstance) -> float:
         """Reconcile an AirflowInstance once. Raise no error. Log all errors except Conflict and Gone.
@@ -226,11 +216,12 @@ class AirflowInstanceController:
             registered.failures += 1
             log.exception("AirflowInstance %s: unexpected error", name)
             return PROBE_INTERVAL
-        if registered.readiness.ready and not registered.instance.deleting:
+        readiness = registered.readiness
+        if readiness.ready and not registered.instance.deleting:
             registered.failures = 0
             return PROBE_INTERVAL
         registered.failures += 1
-        return min(PROBE_INTERVAL, 2.0 ** min(registered.failures - 1, 6))
+        return seconds_to_next_probe(readiness.reason, registered.failures)
 
     async def reconcile(self, name: str) -> None:
         """Reconcile one AirflowInstance: its finalizer, its Secrets, its readiness and its status.
@@ -321,6 +312,8 @@ class AirflowInstanceController:
         if (before.ready, before.reason) != (readiness.ready, readiness.reason):
             level = logging.INFO if readiness.ready else logging.WARNING
             log.log(level, "AirflowInstance %s: %s: %s", name, readiness.reason, readiness.message)
+            if readiness.ready:
+                self._registry.resume(name)
             self._changed(airflow=name)
 
     async def _write_status(self, registered: RegisteredInstance) -> None:

@@ -8,7 +8,7 @@ used, only the MLJobs of this rule wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -178,6 +178,11 @@ class AccessLogins:
         Credentials are left out until a :meth:`refresh` with these credentials has returned.
         """
         return {credentials: account.problem for credentials, account in self._accounts.items()}
+
+    @property
+    def airflows(self) -> Collection[Airflow]:
+        """The adapters of all logins that could be read."""
+        return [account.airflow for account in self._accounts.values() if account.airflow is not None]
 
     def airflow(self, credentials: Credentials) -> Airflow:
         """Return the adapter for these credentials.

@@ -7,13 +7,11 @@ Secrets, such as a user and a password. For the access rules of an AirflowInstan
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from contextlib import suppress
 
 from ...core.run.run_key import SETTINGS_AIRFLOW
 from ...errors import StoreError
-from .controller import PROBE_AT_MOST_EVERY, PROBE_INTERVAL
+from .probe_times import PROBE_INTERVAL, until_next_probe
 from .registry import AirflowRegistry, Changed
 
 log = logging.getLogger(__name__)
@@ -46,10 +44,7 @@ class OwnLogins:
             except Exception:
                 # A defect must not stop the task, so it is logged and the next refresh follows.
                 log.exception("access rules of the settings: unexpected error")
-            await asyncio.sleep(PROBE_AT_MOST_EVERY)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PROBE_INTERVAL):
-                    await self._registry.own_refresh_requested.wait()
+            await until_next_probe(PROBE_INTERVAL, self._registry.own_refresh_requested)
 
     async def refresh(self) -> None:
         """Read all logins again. If a request with a login has failed, test this login.

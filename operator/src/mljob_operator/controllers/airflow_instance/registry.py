@@ -99,7 +99,6 @@ class RegisteredInstance:
     probe_result: ProbeResult | None = None
     accepted: str | None = None
     failures: int = 0
-    reconciled_at: float = 0.0
     probe_requested: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -145,6 +144,8 @@ class AirflowRegistry:
         self._own_logins = self._new_logins()
         self.own_refresh_requested = asyncio.Event()
         """Set when the logins of the settings' access rules should be refreshed early."""
+        self.own_probe_requested = asyncio.Event()
+        """Set when the settings' Airflow should be probed early."""
         self._defaults: list[str] = []
         self._origins: dict[tuple[str, str | None], frozenset[str]] = {}
 
@@ -329,10 +330,8 @@ class AirflowRegistry:
         )
 
     def request_probe(self, name: str, user: User | None = None) -> None:
-        """Request an early probe of an Airflow. Unknown names are ignored.
-
-        The Airflow of the operator's settings has no AirflowInstance, and is not probed. Instead,
-        the logins of its access rules are read again.
+        """Request an early probe of an Airflow, and let the logins of the Airflow's access rules be
+        read again soon. Unknown names are ignored.
 
         Args:
             name: The Airflow's name.
@@ -344,7 +343,22 @@ class AirflowRegistry:
             return
         if (credentials := self._credentials(name, user)) is not None:
             self._access_logins(name).mark_suspect(credentials)
-        (self.own_refresh_requested if registered is None else registered.probe_requested).set()
+        if registered is not None:
+            registered.probe_requested.set()
+        else:
+            self.own_refresh_requested.set()
+            self.own_probe_requested.set()
+
+    def resume(self, name: str) -> None:
+        """Let requests to an Airflow be sent at once. Call this method when the Airflow answers
+        again. Unknown names are ignored.
+        """
+        registered = self._registered.get(name)
+        main = registered.airflow if registered is not None else self._own.airflow if self._own is not None else None
+        if main is None or (registered is None and name != SETTINGS_AIRFLOW):
+            return
+        for airflow in (main, *self._access_logins(name).airflows):
+            airflow.resume()
 
     def names(self) -> list[str]:
         """Return the names of the Airflows that have an adapter."""
