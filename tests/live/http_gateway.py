@@ -33,6 +33,17 @@ NOT_FOUND = Answer(404, b"404 page not found\n", "text/plain")
 EMPTY_OBJECT = Answer(200, b"{}", "application/json")
 
 
+def only_with(token: str, status: int = 401) -> Guard:
+    """Return a guard that refuses requests without this bearer token."""
+
+    def guard(headers: Mapping[str, str]) -> Answer | None:
+        if headers.get("authorization") == f"Bearer {token}":
+            return None
+        return Answer(status, b"<html>Unauthorized</html>", "text/html")
+
+    return guard
+
+
 class HttpGateway(LoopbackServer):
     """A gateway on loopback in front of one service.
 

@@ -9,6 +9,7 @@ from mljob_operator.adapters.airflow.client import Airflow
 from tests.fakes import logins
 from tests.fakes.leases import OpenGate
 from tests.fakes.meter import SilentMeter
+from tests.fakes.oauth2_provider import OAuth2Provider
 from tests.scripted_airflow import CANCEL_DAG, ScriptedAirflow
 
 SOON = (5.0, 0.2)
@@ -22,6 +23,12 @@ def server() -> Iterator[ScriptedAirflow]:
     server = ScriptedAirflow()
     yield server
     server.close()
+
+
+@pytest.fixture
+def provider() -> Iterator[OAuth2Provider]:
+    with OAuth2Provider() as provider:
+        yield provider
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.adapters.airflow import lanes, session
+from mljob_operator.adapters.airflow import lanes, lists
 from mljob_operator.adapters.airflow.lanes import FAILURES, THREADS, Circuit, Lane, Work
 from mljob_operator.adapters.airflow.single_flight import SingleFlight
 from mljob_operator.errors import AirflowUnavailable, AirflowUnreadable, NotLeading, OperatorError, backoff
@@ -80,7 +80,7 @@ async def test_outputs_that_hang_delay_no_lookups_and_no_cancellations(
 async def test_closing_does_not_wait_for_the_remaining_pages_of_a_list(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "MAX_PAGES", 20)
+    monkeypatch.setattr(lists, "MAX_PAGES", 20)
     is_closing = threading.Event()
 
     def answer(_: object) -> Says:

@@ -2,100 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import json
-import ssl
-import threading
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus
+from urllib.parse import quote, quote_plus, unquote_plus
 
 import pytest
 from pydantic import SecretStr
 
 from mljob_contract.airflow_instance import ClientAuthentication
 from mljob_operator.adapters.airflow.answers import Reply
-from mljob_operator.adapters.airflow.bodies import MAX_ERROR_BYTES
-from mljob_operator.adapters.airflow.client import Airflow
-from mljob_operator.adapters.airflow.session import RENEWED_EVERY
 from mljob_operator.adapters.airflow.tokens import ProviderToken
 from mljob_operator.core.airflow_instance.credentials import OAuth2Client
-from mljob_operator.core.conf.redaction import Redaction
 from mljob_operator.errors import AirflowError, AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
+from tests.fakes.oauth2_provider import CLIENT_ID, CLIENT_SECRET, OAuth2Provider, client
 from tests.live.authority import Authority
-from tests.live.http_gateway import Answer, Guard, HttpGateway
-from tests.live.loopback import LoopbackServer, QuietHandler
-from tests.scripted_airflow import DAG, Says, ScriptedAirflow, refused, said
+from tests.live.http_gateway import Answer, HttpGateway, only_with
+from tests.scripted_airflow import Says, ScriptedAirflow, refused, said
 
-Connect = Callable[..., Airflow]
+from .conftest import Connect
+
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
-CLIENT_ID, CLIENT_SECRET = "mljob:operator", "s3cr3t+/ü"
-
-
-def only_with(token: str, status: int = 401) -> Guard:
-    def guard(headers: Mapping[str, str]) -> Answer | None:
-        if headers.get("authorization") == f"Bearer {token}":
-            return None
-        return Answer(status, b"<html>Unauthorized</html>", "text/html")
-
-    return guard
-
-
-class Provider(LoopbackServer):
-    """A fake OAuth 2 provider.
-
-    Attributes:
-        tokens: The tokens for the next requests.
-        life: The value of ``expires_in`` in the answers, in seconds.
-        says: The answer to all requests, or None to issue tokens.
-        asked: The form and the headers of each request. Header names are in lower case.
-    """
-
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self.tokens = iter(["first", "second", "third"])
-        self.life: Any = 3600
-        self.says: Says | None = None
-        self.asked: list[tuple[dict[str, str], dict[str, str]]] = []
-        provider = self
-
-        class Handler(QuietHandler):
-            def answer(self) -> None:
-                form = dict(parse_qsl(self.content().decode()))
-                provider.asked.append((form, {name.lower(): value for name, value in self.headers.items()}))
-                told = provider.says or said(
-                    200, access_token=next(provider.tokens), token_type="Bearer", expires_in=provider.life
-                )
-                self.reply(told.status, told.body.encode(), told.content_type, told.headers)
-
-        super().__init__(Handler, tls=tls)
-
-    @property
-    def url(self) -> str:
-        return f"{super().url}/token"
-
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    with Provider() as provider:
-        yield provider
-
-
-def client(url: str | None, **fields: Any) -> OAuth2Client:
-    return OAuth2Client(CLIENT_ID, SecretStr(CLIENT_SECRET), url, **fields)
-
-
-async def test_token_is_sent_with_every_request(server: ScriptedAirflow, connect: Connect) -> None:
-    # Airflow requires no token for its version, but a gateway may require the token.
-    with HttpGateway(server.url, guard=only_with("a-token")) as gateway:
-        assert (await connect(gateway, token="a-token").probe()).version == "3.3.2"
-        with pytest.raises(AirflowUnauthorized, match=r"refused the operator's credentials: .*does a proxy at"):
-            await connect(gateway, token="another").probe()
 
 
 async def test_error_of_a_redirect_to_a_login_page_names_its_host(server: ScriptedAirflow, connect: Connect) -> None:
@@ -183,7 +116,7 @@ async def test_error_of_an_invalid_token_file_names_the_file(
 
 @pytest.mark.parametrize("authentication", ClientAuthentication)
 async def test_oauth2_client_requests_one_token_and_reuses_it(
-    authentication: ClientAuthentication, server: ScriptedAirflow, connect: Connect, provider: Provider
+    authentication: ClientAuthentication, server: ScriptedAirflow, connect: Connect, provider: OAuth2Provider
 ) -> None:
     oauth2 = client(provider.url, scopes=("airflow", "openid"), audience="ml", authentication=authentication)
     with HttpGateway(server.url, guard=only_with("first")) as gateway:
@@ -201,125 +134,6 @@ async def test_oauth2_client_requests_one_token_and_reuses_it(
         assert shown == {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
         assert "authorization" not in headers
     assert "x-api-key" not in headers, "what is for the gateway is for nobody else"
-
-
-async def test_oauth2_client_requests_another_token_when_airflow_refuses_the_first(
-    server: ScriptedAirflow, connect: Connect, provider: Provider
-) -> None:
-    with HttpGateway(server.url, guard=only_with("first")) as gateway:
-        airflow = connect(gateway, oauth2=client(provider.url))
-        await airflow.probe()
-        gateway.guard = only_with("second")
-        await airflow.probe()
-    assert len(provider.asked) == 2
-
-
-@pytest.mark.parametrize(
-    "tokens", [pytest.param(range(100), id="another token"), pytest.param(["same"] * 100, id="the same token")]
-)
-@pytest.mark.parametrize(
-    "says",
-    [
-        pytest.param(refused(403, "Forbidden"), id="a permission is missing"),
-        pytest.param(Says(403, "<html>Forbidden</html>", "text/html"), id="a proxy"),
-    ],
-)
-async def test_lasting_403_leads_to_a_login_a_minute(
-    says: Says,
-    tokens: Iterable[Any],
-    server: ScriptedAirflow,
-    connect: Connect,
-    provider: Provider,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    provider.tokens = iter(map(str, tokens))
-    airflow = connect(server, oauth2=client(provider.url))
-    await airflow.probe()
-    server.told["list dags"] = says
-    for minute in range(3):
-        for _ in range(10):
-            with pytest.raises(AirflowForbidden):
-                await airflow.probe()
-        assert len(provider.asked) == 2 + minute
-        now[0] += RENEWED_EVERY
-
-
-@pytest.mark.parametrize(
-    "says", [refused(401, "Token Expired"), refused(403, "Invalid JWT token"), refused(403, "Forbidden")]
-)
-async def test_request_is_sent_again_with_a_renewed_token(
-    says: Says, server: ScriptedAirflow, connect: Connect, provider: Provider
-) -> None:
-    def only(headers: Mapping[str, str]) -> Answer | None:
-        if headers.get("authorization") == f"Bearer {valid}":
-            return None
-        return Answer(says.status, says.body.encode(), says.content_type)
-
-    valid = "first"
-    with HttpGateway(server.url, guard=only) as gateway:
-        airflow = connect(gateway, oauth2=client(provider.url))
-        await airflow.probe()
-        valid = "second"
-        await airflow.probe()
-        assert len(provider.asked) == 2
-
-
-async def test_parallel_requests_share_the_renewal_after_a_403_of_a_gateway(
-    server: ScriptedAirflow, connect: Connect, provider: Provider
-) -> None:
-    def only(headers: Mapping[str, str]) -> Answer | None:
-        if headers.get("authorization") == f"Bearer {valid}":
-            return None
-        if valid == "second":
-            together.wait()
-        return Answer(403, b"<html>Forbidden</html>", "text/html")
-
-    def slow_tokens() -> Iterator[str]:
-        yield "first"
-        time.sleep(0.5)
-        yield "second"
-
-    together = threading.Barrier(4, timeout=30)
-    valid = "first"
-    provider.tokens = slow_tokens()
-    with HttpGateway(server.url, guard=only) as gateway:
-        airflow = connect(gateway, oauth2=client(provider.url))
-        await airflow.probe()
-        valid = "second"
-        await asyncio.gather(*(airflow.params(DAG) for _ in range(4)))
-    assert len(provider.asked) == 2
-
-
-async def test_403_leads_to_another_login_soon_after_a_failed_login(
-    server: ScriptedAirflow, connect: Connect, provider: Provider
-) -> None:
-    valid = "first"
-    with HttpGateway(server.url, guard=lambda headers: only_with(valid, 403)(headers)) as gateway:
-        airflow = connect(gateway, oauth2=client(provider.url))
-        await airflow.probe()
-        valid = "second"
-        provider.says = said(503)
-        with pytest.raises(AirflowUnavailable):
-            await airflow.probe()
-        provider.says = None
-        await airflow.probe()
-    assert len(provider.asked) == 3
-
-
-async def test_refused_token_is_renewed_soon_after_a_missing_permission(
-    server: ScriptedAirflow, connect: Connect, provider: Provider
-) -> None:
-    airflow = connect(server, oauth2=client(provider.url))
-    server.told["list dags"] = refused(403, "Forbidden")
-    with pytest.raises(AirflowForbidden):
-        await airflow.probe()
-    assert len(provider.asked) == 2
-    server.told["list dags"] = refused(403, "Invalid JWT token")
-    with pytest.raises(AirflowUnauthorized):
-        await airflow.probe()
-    assert len(provider.asked) == 3
 
 
 @pytest.mark.parametrize(
@@ -342,7 +156,7 @@ async def test_oauth2_token_is_renewed_shortly_before_it_expires(
     renewed: bool,
     server: ScriptedAirflow,
     connect: Connect,
-    provider: Provider,
+    provider: OAuth2Provider,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     provider.life = life
@@ -382,7 +196,7 @@ async def test_oauth2_token_is_renewed_shortly_before_it_expires(
     ],
 )
 async def test_error_of_a_token_endpoint_does_not_quote_the_secret(
-    says: Says, means: type[Exception], words: str, server: ScriptedAirflow, connect: Connect, provider: Provider
+    says: Says, means: type[Exception], words: str, server: ScriptedAirflow, connect: Connect, provider: OAuth2Provider
 ) -> None:
     provider.says = says
     with pytest.raises(means, match=words) as caught:
@@ -446,97 +260,8 @@ def _answered(reply: Reply, *_: Any) -> Reply:
     return reply
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 502])
-async def test_login_whose_answer_quotes_the_password_does_not_disclose_the_password(
-    status: int, server: ScriptedAirflow, connect: Connect
-) -> None:
-    password = "pa55-w0rd-of-the-operator"
-    for says in (refused(status, f"password={password}"), Says(status, f"<p>{password}</p>", "text/html")):
-        server.told["login"] = says
-        with pytest.raises(AirflowError) as caught:
-            await connect(server, user="mljob", password=password).probe()
-        assert "pa55" not in str(caught.value)
-
-
-@pytest.mark.parametrize("is_json", [True, False])
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 502])
-async def test_answer_that_quotes_the_headers_does_not_disclose_the_token(
-    status: int, is_json: bool, server: ScriptedAirflow, connect: Connect
-) -> None:
-    def quote_headers(headers: Mapping[str, str]) -> Answer:
-        text = f"Bearer: {headers['authorization']}, key: {headers['x-api-key']}"
-        if is_json:
-            return Answer(status, json.dumps({"detail": text}).encode(), "application/json")
-        return Answer(status, f"<p>{text}</p>".encode(), "text/html")
-
-    with (
-        HttpGateway(server.url, guard=quote_headers) as gateway,
-        pytest.raises(AirflowError) as caught,
-    ):
-        await connect(gateway, token="a-t0ken", headers={"X-Api-Key": "k3y-for-the-gateway"}).probe()
-    assert "a-t0k" not in str(caught.value)
-    assert "k3y-f" not in str(caught.value)
-
-
-async def test_answer_that_quotes_a_renewed_token_does_not_disclose_the_token(
-    server: ScriptedAirflow, connect: Connect, provider: Provider
-) -> None:
-    def quote_headers(headers: Mapping[str, str]) -> Answer:
-        return Answer(401, headers["authorization"].encode(), "text/plain")
-
-    with HttpGateway(server.url, guard=quote_headers) as gateway:
-        airflow = connect(gateway, oauth2=client(provider.url))
-        with pytest.raises(AirflowUnauthorized, match=r"Bearer \*\*\*") as caught:
-            await airflow.probe()
-    assert len(provider.asked) == 2
-    assert "second" not in str(caught.value)
-
-
-TOKEN, HEADER = "abcd-efgh-ijkl-mnop", '{"key": "k3y-for-the-gateway", "pin": "1234"}'
-HIDDEN_TEXTS = Redaction(frozenset({TOKEN, HEADER}), exact=True)
-
-
-@pytest.mark.parametrize(
-    "word",
-    [
-        *(f"{TOKEN[:length]}..." for length in range(4, len(TOKEN))),
-        f"{TOKEN[:-1]}…",
-        b64encode(TOKEN.encode()).decode()[:8] + "...",
-        "k3y-for-the-gateway",
-        "1234",
-    ],
-)
-@pytest.mark.parametrize("status", [400, 403, 502])
-async def test_author_can_not_find_out_credentials_piece_by_piece(
-    status: int, word: str, server: ScriptedAirflow, connect: Connect
-) -> None:
-    airflow = connect(server, token=TOKEN, headers={"X-Api-Key": HEADER})
-    # An answer of Airflow may quote what an author wrote into the conf.
-    for says in (
-        refused(status, f"{word} {TOKEN} {HEADER} {word}"),
-        Says(status, f"{word} {TOKEN} {word}", "text/plain"),
-    ):
-        server.told["list dags"] = says
-        with pytest.raises(AirflowError) as caught:
-            await airflow.probe()
-        assert str(caught.value).count(word) == 2
-        assert TOKEN not in str(caught.value)
-        assert HEADER not in str(caught.value)
-
-
-@pytest.mark.parametrize("hidden", [HIDDEN_TEXTS, Redaction(frozenset({TOKEN, HEADER}))])
-@pytest.mark.parametrize("left", [4, 10, len(TOKEN) - 1, len(TOKEN)])
-def test_token_at_the_end_of_a_cut_answer_is_not_shown(left: int, hidden: Redaction) -> None:
-    spaces = b" " * (MAX_ERROR_BYTES - left - len("Bearer "))
-    for body in (spaces + b"Bearer " + TOKEN[:left].encode(), spaces + "ä".encode()[:1] * 7 + TOKEN[:left].encode()):
-        reply = Reply("https://a", 502, "text/plain", "", 0.0, None, body, hidden)
-        with pytest.raises(AirflowUnavailable) as caught:
-            reply.result()
-        assert TOKEN[:4] not in str(caught.value)
-
-
 async def test_error_of_an_unreachable_token_endpoint_names_its_url(
-    server: ScriptedAirflow, connect: Connect, provider: Provider
+    server: ScriptedAirflow, connect: Connect, provider: OAuth2Provider
 ) -> None:
     provider.close()
     with pytest.raises(AirflowUnavailable, match=r"The token endpoint http://\S+/token can't be reached") as caught:
@@ -546,7 +271,7 @@ async def test_error_of_an_unreachable_token_endpoint_names_its_url(
 
 async def test_ca_bundle_also_applies_to_the_token_endpoint(server: ScriptedAirflow, connect: Connect) -> None:
     authority = Authority()
-    with Provider(authority.server()) as provider:
+    with OAuth2Provider(authority.server()) as provider:
         airflow = connect(server, oauth2=client(provider.url), ca_bundle=authority.certificate.decode())
         assert (await airflow.probe()).version == "3.3.2"
         with pytest.raises(AirflowUnavailable, match=r"token endpoint .* can't be trusted: .*Check the CA bundle"):

@@ -44,6 +44,7 @@ class FakeSession:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[type, str], Any]) -> None:
         self.client = None
+        self.lists = FakeListReader(self)
         for (api, operation), answer in answers.items():
             monkeypatch.setattr(api, f"{operation}_without_preload_content", self._answering(answer))
 
@@ -64,10 +65,15 @@ class FakeSession:
                 raise Absent(answer.status, answer.detail) from answer
             raise
 
-    def pages(self, field: str, method: Callable[..., Any], *_: Any, **__: Any) -> Iterator[Row]:
-        yield from self.ask(method).rows(field)
-
     def assert_backfills(self) -> None: ...
+
+
+class FakeListReader:
+    def __init__(self, session: FakeSession) -> None:
+        self._session = session
+
+    def rows(self, field: str, method: Callable[..., Any], *_: Any, **__: Any) -> Iterator[Row]:
+        yield from self._session.ask(method).rows(field)
 
 
 def refusals(monkeypatch: pytest.MonkeyPatch, dag: Any, errors: list[dict[str, Any]]) -> Refusals:

@@ -22,8 +22,10 @@ These modules send the requests of the operations:
 The modules above use these modules:
 
 - :mod:`.lanes` runs the operations in threads. Each kind of request has its own group of threads.
-- :mod:`.session` logs in and sends requests.
-- :mod:`.tokens` gets bearer tokens, and :mod:`.single_flight` shares a login between threads.
+- :mod:`.session` logs in and sends requests. :mod:`.lists` requests the pages of a list.
+- :mod:`.bearer_auth` adds the bearer token to a request, and decides when a refused token is
+  renewed. :mod:`.tokens` gets bearer tokens, and :mod:`.single_flight` shares a login between
+  threads.
 - :mod:`.versions` checks Airflow's version.
 - :mod:`.answers` decides whether an answer comes from Airflow.
 - :mod:`.absence` has the texts by which Airflow says that an object does not exist.

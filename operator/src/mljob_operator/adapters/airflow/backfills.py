@@ -151,7 +151,7 @@ class AirflowBackfills:
         def ask() -> list[BackfillRunChange]:
             observed_at = now()
             rows = self._members("~", self._prefix + ".", skip_too_large=True, updated_at_gte=since)
-            changes = self._session.each(rows, lambda row: _change(row, observed_at))
+            changes = self._session.lists.each(rows, lambda row: _change(row, observed_at))
             return [change for change in changes if change is not None]
 
         return await self._run(Work.FEED, "changed_backfill_runs", ask)
@@ -223,7 +223,7 @@ class AirflowBackfills:
         return None
 
     def _rows(self, dag_id: str) -> Iterator[Row]:
-        return self._session.pages(
+        return self._session.lists.rows(
             "backfills", self._backfills.list_backfills_without_preload_content, dag_id, order_by=["-id"]
         )
 
@@ -231,7 +231,7 @@ class AirflowBackfills:
         """Yield the DAG's backfill runs whose conf contains the value of ``marked``. The DAG id
         ``~`` means all DAGs.
         """
-        return self._session.pages(
+        return self._session.lists.rows(
             "dag_runs",
             self._runs.get_dag_runs_without_preload_content,
             dag_id,

@@ -33,9 +33,10 @@ from ...errors import (
 from . import absence
 from .answers import Absent, Answer
 from .bodies import MAX_PAGE_BYTES
+from .lists import PAGE
 from .rows import assert_about, now, task_fact
 from .run_requests import RunRequests
-from .session import PAGE, Session
+from .session import Session
 from .structure import Structure
 
 log = logging.getLogger(__name__)

@@ -64,7 +64,7 @@ class Changes:
         pages.
         """
         observed_at = now()
-        rows = self._session.pages(
+        rows = self._session.lists.rows(
             "task_instances",
             self._tasks.get_task_instances_without_preload_content,
             "~",
@@ -78,7 +78,7 @@ class Changes:
         def change(row: Row) -> TaskChange:
             return TaskChange(row.text("dag_id"), row.text("dag_run_id"), task_fact(row, observed_at))
 
-        return list(self._session.each(self._ours(rows), change))
+        return list(self._session.lists.each(self._ours(rows), change))
 
     def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
         """Return the :class:`.Halt` of each DAG: PAUSED, STALE, or None if the DAG is neither
@@ -104,14 +104,14 @@ class Changes:
 
     def paused_dags(self) -> set[str]:
         """Return the ids of the paused DAGs (``GET /dags?paused=true``, all pages)."""
-        rows = self._session.pages(
+        rows = self._session.lists.rows(
             "dags", self._dags.get_dags_without_preload_content, paused=True, order_by=["dag_id"]
         )
-        return set(self._session.each(rows, lambda row: row.text("dag_id")))
+        return set(self._session.lists.each(rows, lambda row: row.text("dag_id")))
 
     def _list_runs(self, **query: Any) -> list[RunChange]:
         observed_at = now()
-        rows = self._session.pages(
+        rows = self._session.lists.rows(
             "dag_runs",
             self._runs.get_dag_runs_without_preload_content,
             "~",
@@ -129,7 +129,7 @@ class Changes:
                 row.prose("note", MAX_NOTE) or None,
             )
 
-        return list(self._session.each(self._ours(rows), change))
+        return list(self._session.lists.each(self._ours(rows), change))
 
     def _ours(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Yield only the rows of runs with the operator's prefix. Airflow's own filter returns

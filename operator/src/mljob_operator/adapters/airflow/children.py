@@ -67,7 +67,7 @@ class Children:
         return [child for child in found.values() if child is not None]
 
     def _tasks_with_run_id(self, dag_id: str, run_id: str) -> Iterator[tuple[str, int]]:
-        rows = self._session.pages(
+        rows = self._session.lists.rows(
             "xcom_entries",
             self._xcoms.get_xcom_entries_without_preload_content,
             dag_id,

@@ -1,4 +1,5 @@
-"""Turns the exceptions of a request that got no answer into AirflowUnavailable.
+"""Turns the exceptions of a request that got no answer into AirflowUnavailable, and says
+whether Airflow may have received the request.
 
 Source: urllib3's documentation of exceptions.
 """
@@ -52,6 +53,22 @@ def connection_errors(server: str, proxy: str | None) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise AirflowUnavailable(f"{server} did not answer{via_proxy}: {error}", outcome_unknown=True) from error
+
+
+@contextmanager
+def nothing_sent() -> Iterator[None]:
+    """Run the ``with`` block, which logs in or requests the version before the caller's request.
+
+    Raises:
+        AirflowUnavailable: The block raised this error. ``outcome_unknown`` is false, because the
+            caller's request has not been sent. ``of_one_request`` is false, because every request
+            needs the token and the version.
+    """
+    try:
+        yield
+    except AirflowUnavailable as error:
+        error.outcome_unknown = error.of_one_request = False
+        raise
 
 
 def _cause(error: BaseException) -> str:

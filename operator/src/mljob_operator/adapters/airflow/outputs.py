@@ -186,7 +186,7 @@ class XComOutputs:
         return found
 
     def _list(self, reading: _Reading, task_id: str, key: str) -> Iterator[_XCom]:
-        rows = self._session.pages(
+        rows = self._session.lists.rows(
             "xcom_entries",
             self._xcoms.get_xcom_entries_without_preload_content,
             reading.dag_id,

@@ -22,8 +22,9 @@ from ...errors import TRIED_AGAIN, AirflowError, DagImportError, DagNotFound, Su
 from . import absence
 from .answers import Absent, Answer
 from .bodies import MAX_PAGE_BYTES
+from .lists import PAGE
 from .rows import Row
-from .session import PAGE, Session
+from .session import Session
 
 MAX_CAUSE = 300
 """The maximum number of characters of a traceback's last line that a message quotes."""

@@ -218,7 +218,7 @@ class RunRequests:
         """Return the task instances of a run as in Airflow's answers, otherwise as :meth:`tasks`."""
         found = []
         try:
-            for row in self._session.pages(
+            for row in self._session.lists.rows(
                 "task_instances",
                 self._tasks.get_task_instances_without_preload_content,
                 dag_id,
@@ -240,7 +240,7 @@ class RunRequests:
         pages.
         """
         try:
-            rows = self._session.pages(
+            rows = self._session.lists.rows(
                 "hitl_details",
                 self._tasks.get_hitl_details_without_preload_content,
                 dag_id,

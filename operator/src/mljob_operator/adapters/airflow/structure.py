@@ -39,7 +39,7 @@ class Structure:
             )
         except Absent:
             return []
-        return list(self._session.each(answer.rows("tasks"), _task))
+        return list(self._session.lists.each(answer.rows("tasks"), _task))
 
 
 def _task(row: Row) -> DagTask:

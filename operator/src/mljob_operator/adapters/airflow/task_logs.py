@@ -181,7 +181,7 @@ class TaskLogs:
     def _open(self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None) -> AirflowLog | None:
         task_id, map_index = task
         skip = None
-        if repeats_logs(self._session.version()):
+        if repeats_logs(self._session.version()[0]):
             number, _, token = (token or "0:").partition(":")
             skip, token = int(number), token or None
         try:
