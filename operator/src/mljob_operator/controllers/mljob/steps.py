@@ -26,7 +26,7 @@ from ...ports import Clock, JobStore
 from .conf_sources import ConfSources, waited_for
 from .confs import Confs
 from .look_ups import LookUps
-from .reconciler import Reconciler
+from .reconciler import Outcome, Reconciler
 from .status_writer import Patch, StatusWriter, difference, extra, priority_of
 from .worker_state import WorkerState
 from .write_queue import Priority
@@ -202,10 +202,6 @@ class Steps:
             state = outcome.state if tracked is outcome.tracked else self._reconciler.classifier.state(tracked)
             action = outcome.action
             stores = isinstance(action, Store)
-            if isinstance(action, Release | Expire) and tracked is not outcome.tracked:
-                # The MLJob has changed since the decision. For example, a user who changes
-                # deletionPolicy from Retain to Cancel wants the run to be cancelled first.
-                continue
             try:
                 written = await self._write(worker, state, action)
             except Refused as error:
@@ -218,11 +214,7 @@ class Steps:
                 return state, action
             if worker.tracked is None or worker.tracked.job.uid != before.job.uid:
                 return None
-            if isinstance(action, Release | Expire) and worker.tracked.job is not (written or state.job):
-                continue
-            if stores and written is None and state is not outcome.state:
-                # Another process has stored this status meanwhile. The next decision is about the
-                # version of that process.
+            if _is_outdated(outcome, state, written, worker.tracked.job):
                 continue
             if stores and written is None:
                 raise RuntimeError(f"the status has to be stored, but has no change: {state.stage}")
@@ -325,6 +317,25 @@ class Steps:
         ]
         due = min((at for at in times if at is not None), default=None)
         return None if due is None else max(0.0, (due - self._clock()).total_seconds())
+
+
+def _is_outdated(outcome: Outcome, state: State, written: Job | None, latest: Job) -> bool:
+    """Return whether the operator has to decide again, because the MLJob has changed since the
+    decision. For example, another process has stored the same status, or a user has changed
+    deletionPolicy from Retain to Cancel and wants the run to be cancelled before the MLJob is gone.
+
+    After a decision to wait, False is returned, because the change leads to another step anyway.
+
+    Args:
+        outcome: The decision.
+        state: The state of the latest version that was known before the status was written.
+        written: The version with the written status, or None if nothing was written.
+        latest: The latest version that is known now.
+    """
+    has_changed = state is not outcome.state
+    if isinstance(outcome.action, Store):
+        return has_changed and written is None
+    return isinstance(outcome.action, Release | Expire) and (has_changed or latest is not (written or state.job))
 
 
 def _is_new(job: Job) -> bool:
