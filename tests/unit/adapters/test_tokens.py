@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import time
@@ -18,13 +19,13 @@ from pydantic import SecretStr
 
 from mljob_contract.airflow_instance import ClientAuthentication
 from mljob_operator.adapters.airflow.answers import Reply
-from mljob_operator.adapters.airflow.tokens import ProviderToken
+from mljob_operator.adapters.airflow.tokens import REFUSED_FOR, ProviderToken
 from mljob_operator.core.airflow_instance.credentials import OAuth2Client
 from mljob_operator.errors import AirflowError, AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
 from tests.fakes.oauth2_provider import CLIENT_ID, CLIENT_SECRET, OAuth2Provider, client
 from tests.live.authority import Authority
 from tests.live.http_gateway import Answer, HttpGateway, only_with
-from tests.scripted_airflow import Says, ScriptedAirflow, refused, said
+from tests.scripted_airflow import DAG, RUN, Says, ScriptedAirflow, refused, said
 
 from .conftest import Connect
 
@@ -276,6 +277,23 @@ async def test_ca_bundle_also_applies_to_the_token_endpoint(server: ScriptedAirf
         assert (await airflow.probe()).version == "3.3.2"
         with pytest.raises(AirflowUnavailable, match=r"token endpoint .* can't be trusted: .*Check the CA bundle"):
             await connect(server, oauth2=client(provider.url)).probe()
+
+
+async def test_refused_login_is_repeated_after_a_pause(
+    server: ScriptedAirflow, connect: Connect, provider: OAuth2Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    provider.says = said(401, error="invalid_client")
+    airflow = connect(server, oauth2=client(provider.url))
+    for pauses in range(2):
+        found = await asyncio.gather(*(airflow.get(DAG, RUN) for _ in range(20)), return_exceptions=True)
+        assert {type(error) for error in found} == {AirflowUnauthorized}
+        assert len({str(error) for error in found}) == 1
+        assert len(provider.asked) == pauses + 1
+        now[0] += REFUSED_FOR
+    provider.says = None
+    assert await airflow.get(DAG, RUN) is not None
 
 
 async def test_without_a_token_endpoint_the_client_logs_in_at_airflow(

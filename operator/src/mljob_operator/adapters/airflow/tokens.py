@@ -14,6 +14,7 @@ import time
 from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote_plus, urlencode
@@ -36,6 +37,10 @@ ten minutes is renewed when a tenth of its life is left.
 """
 MAX_LIFETIME = 24 * 3600.0
 """The longest time in seconds for which a token is used, even if its provider allows more."""
+REFUSED_FOR = 10.0
+"""The number of seconds for which a refused login is not repeated. Many MLJobs use the same login, and
+many logins with a wrong password may lock the account.
+"""
 MAX_ERROR = 200
 """The maximum number of characters of a provider's error."""
 
@@ -126,12 +131,14 @@ class FileToken:
 
 class _RenewedToken(ABC):
     """A token from an issuer. A new token is requested when the current token was refused or is
-    about to expire.
+    about to expire. If the issuer refuses the login, the error is raised again for ``REFUSED_FOR``
+    (10) seconds without another request.
     """
 
     def __init__(self) -> None:
         self._token: str | None = None
         self._until = 0.0
+        self._refused: tuple[AirflowUnauthorized, float] | None = None
         self._asked: SingleFlight[str] = SingleFlight()
 
     def token(self, refused: str | None = None) -> str:
@@ -141,7 +148,13 @@ class _RenewedToken(ABC):
         return self._asked.do(self._renew)
 
     def _renew(self) -> str:
-        token, lifetime = self._ask()
+        if self._refused is not None and time.monotonic() < self._refused[1]:
+            raise copy(self._refused[0]) from None
+        try:
+            token, lifetime = self._ask()
+        except AirflowUnauthorized as error:
+            self._refused = error, time.monotonic() + REFUSED_FOR
+            raise
         if not fits_header(token):
             raise AirflowUnreadable(f"{self._issuer} gave a token that can't be in an HTTP header.")
         lifetime = min(lifetime, MAX_LIFETIME)
