@@ -29,29 +29,30 @@ each MLJob run in their own task, and so have their own value of this variable.
 """
 
 _credentials: dict[str, tuple[str, ...]] = {}
-_of_the_operator = _for_clients = NOTHING_HIDDEN
+_of_the_operator = NOTHING_HIDDEN
 
 
 def hide(owner: str, *credentials: str | None) -> None:
     """Redact credentials in all log lines from now on. Earlier credentials of the same owner are no
     longer redacted.
 
+    The credentials are redacted only in the log, which administrators read. A user who can choose
+    words of a text, and sees which words are replaced, could try out passwords.
+
     Args:
         owner: A name for the source of the credentials, such as ``settings``.
         credentials: The credentials. None and empty strings are ignored.
     """
-    global _of_the_operator, _for_clients
+    global _of_the_operator
     _credentials[owner] = tuple(text for text in credentials if text)
-    hidden = frozenset(text for texts in _credentials.values() for text in texts)
-    _of_the_operator, _for_clients = Redaction(hidden), Redaction(hidden, exact=True)
+    _of_the_operator = Redaction(frozenset(text for texts in _credentials.values() for text in texts))
 
 
-def redacted(text: str) -> str:
-    """Return a text for a client with ``***`` in place of the credentials from :func:`hide`, and in
-    place of texts that look like tokens. A credential is found only as a whole, because a client can
-    choose words of the text, and could find out a credential piece by piece.
+def without_tokens(text: str) -> str:
+    """Return a text with ``***`` in place of each part that has the form of a token or of the
+    credentials in a header.
     """
-    return _without_tokens(_for_clients.text(text))
+    return _TOKEN.sub(lambda found: f"{found['scheme']} {HIDDEN}" if found["scheme"] else HIDDEN, text)
 
 
 class RedactingFilter(logging.Filter):
@@ -128,11 +129,7 @@ def configure(log_format: str, log_level: str) -> None:
 
 
 def _redacted(text: str, redaction: Redaction) -> str:
-    return _without_tokens(_of_the_operator.text(redaction.text(text)))
-
-
-def _without_tokens(text: str) -> str:
-    return _TOKEN.sub(lambda found: f"{found['scheme']} {HIDDEN}" if found["scheme"] else HIDDEN, text)
+    return without_tokens(_of_the_operator.text(redaction.text(text)))
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:

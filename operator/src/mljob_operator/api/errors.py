@@ -1,5 +1,10 @@
 """The errors of mljob-api, and the responses to clients.
 
+Clients choose words of many messages. No credential of the platform is looked for in a message,
+because clients could try out passwords: a replaced word would be a password. Only the adapters know
+which parts of a message come from a server, and which credentials the request had, so the adapters
+redact what they quote.
+
 Sources: the Kubernetes API conventions, "Response Status Kind", and ``metav1.StatusReason``.
 """
 
@@ -27,7 +32,7 @@ from ..errors import (
     StoreError,
     TooManyReaders,
 )
-from ..logs import redacted
+from ..logs import without_tokens
 
 log = logging.getLogger(__name__)
 
@@ -91,10 +96,11 @@ def refusal_of(error: OperatorError) -> Refusal:
 
 
 def explained(error: OperatorError) -> str:
-    """Return the message of an error for clients, without credentials.
+    """Return the message of an error for clients.
 
     An error's cause may show the platform's Secrets or permissions, which clients must not see.
-    Such a cause is not in the message, but in the log of mljob-api.
+    Such a cause is not in the message, but in the log of mljob-api. Also, ``***`` replaces each part
+    that has the form of a token, whatever tokens the platform has.
     """
     match error:
         case StoreError():
@@ -108,7 +114,7 @@ def explained(error: OperatorError) -> str:
         case AirflowForbidden():
             log.warning("an Airflow can't be read: %s", error)
             return f"mljob-api may not read this from Airflow. Ask the platform's administrators. {_CAUSE}"
-    return cut(redacted(str(error)), MAX_MESSAGE)
+    return cut(without_tokens(str(error)), MAX_MESSAGE)
 
 
 def status_object(code: int, message: str) -> Mapping[str, Any]:
@@ -118,7 +124,7 @@ def status_object(code: int, message: str) -> Mapping[str, Any]:
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": cut(redacted(message), MAX_MESSAGE),
+        "message": cut(message, MAX_MESSAGE),
         "reason": REASONS.get(code, "InternalError"),
         "code": code,
     }

@@ -72,7 +72,7 @@ class Handlers:
         except (OperatorError, Refusal, TimeoutError) as error:
             if not output.has_begun:
                 raise
-            await output.write(notice(f"The log ends here: {_why(error)}", redaction))
+            await output.write(notice(f"The log ends here: {_why(error, redaction)}"))
         return await output.end()
 
     async def events(self, request: web.Request) -> web.StreamResponse:
@@ -234,10 +234,16 @@ class Handlers:
         return read
 
 
-def _why(error: OperatorError | Refusal | TimeoutError) -> str:
-    if isinstance(error, TimeoutError):
-        return "it took too long. Ask for the end of the log with tail."
-    return error.message if isinstance(error, Refusal) else explained(error)
+def _why(error: OperatorError | Refusal | TimeoutError, redaction: Redaction = NOTHING_HIDDEN) -> str:
+    """Return why a response ends. Only errors of adapters are redacted: a Refusal may have words of
+    the client, who could try out values of Secrets.
+    """
+    match error:
+        case TimeoutError():
+            return "it took too long. Ask for the end of the log with tail."
+        case Refusal():
+            return error.message
+    return redaction.text(explained(error))
 
 
 def routes(handlers: Handlers) -> dict[RunSubresource, Callable[[web.Request], Awaitable[web.StreamResponse]]]:

@@ -328,7 +328,7 @@ class TaskLogWriter:
         return True
 
     async def _notice(self, text: str) -> None:
-        await self._output.write(notice(text, self._redaction))
+        await self._output.write(notice(text))
 
 
 def _find(reading: Reading, key: TaskKey) -> TaskFact | None:

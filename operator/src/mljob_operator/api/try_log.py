@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mljob_contract.run_api import LOG_NOTICE
 
-from ..core.conf.redaction import Redaction
+from ..core.conf.redaction import NOTHING_HIDDEN, Redaction
 from ..core.run.facts import TaskKey
 from ..core.run.log_lines import EntryLines, LogEntry, plain_lines
 from ..errors import AirflowError, AirflowUnauthorized, AirflowUnavailable
@@ -43,9 +43,11 @@ class TaskTry(NamedTuple):
     number: int
 
 
-def notice(text: str, redaction: Redaction) -> bytes:
-    """Return a notice for the client. Each line of the notice begins with ``LOG_NOTICE``."""
-    return "".join(f"{LOG_NOTICE}{line}\n" for line in plain_lines(text, redaction)).encode()
+def notice(text: str) -> bytes:
+    """Return a notice for the client. Each line of the notice begins with ``LOG_NOTICE``. The text is
+    not redacted, because it may have words of the client, who could try out values of Secrets.
+    """
+    return "".join(f"{LOG_NOTICE}{line}\n" for line in plain_lines(text, NOTHING_HIDDEN)).encode()
 
 
 class TryLog:
@@ -132,9 +134,7 @@ class TryLog:
                 await self._pass_on(texts, sink)
                 if self._output.is_full:
                     await self._output.write(
-                        notice(
-                            "The answer has reached its limit. Ask for the end of the log with tail.", self._redaction
-                        )
+                        notice("The answer has reached its limit. Ask for the end of the log with tail.")
                     )
                     return True
             if answer.token is not None:
@@ -143,7 +143,7 @@ class TryLog:
             answer.close()
         if not self._total:
             for line in lines.unreadable:
-                await self._output.write(notice(f"Airflow says: {line}", self._redaction))
+                await self._output.write(notice(f"Airflow says: {line}"))
         await sink(b"", first=self._lines, last=True)
         return True
 
