@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from tests.strategies import event
 
 from .conftest import KEY, World
 from .runs import begin, end, newest, runs, seconds
+from .topics import FakeTopic
 
 CHILD = "child"
 """A DAG whose runs are triggered by runs of ``train``, and have the same run ids."""
@@ -323,22 +324,6 @@ class TestNamesakes:
 
 def newest_of(world: World, dag_id: str) -> FakeRun:
     return [run for run in world.airflow.runs.values() if run.dag_id == dag_id][-1]
-
-
-class FakeTopic:
-    def __init__(self) -> None:
-        self.committed: Mapping[Partition, int] = {}
-
-    def start(self, *_: Any) -> None: ...
-
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
-        self.committed = offsets
-
-    def pause(self, *, paused: bool) -> None: ...
-
-    def dead_letter(self, message: Message, why: str) -> None: ...
-
-    async def close(self) -> None: ...
 
 
 class TestMessages:

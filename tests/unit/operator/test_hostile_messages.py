@@ -5,44 +5,24 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from random import Random
 from typing import Any
 
 import pytest
 
-from mljob_operator.core.run.offsets import Partition
 from mljob_operator.ports import Message
 from mljob_operator.sources.topic import TopicReader
 from tests.fakes.meter import SilentMeter
 from tests.hostile import hostile
 
 from .conftest import World
+from .topics import FakeTopic
 
 HOSTILE, JOBS, TASKS = 10_000, 20, 10
 BATCH = 500
 TOPIC = "airflow.events"
-
-
-class Topic:
-    def __init__(self) -> None:
-        self.committed: dict[Partition, int] = {}
-        self.dead_letters: list[str] = []
-        self.broken = False
-
-    def start(self, deliver: Callable[..., None], revoked: Callable[..., None]) -> None: ...
-
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
-        self.committed.update(offsets)
-
-    def pause(self, *, paused: bool) -> None:
-        raise AssertionError("fetching was stopped")
-
-    def dead_letter(self, message: Message, why: str) -> None:
-        self.dead_letters.append(why)
-
-    async def close(self) -> None: ...
 
 
 class CountingMeter(SilentMeter):
@@ -90,8 +70,8 @@ def good_messages(world: World) -> list[dict[str, Any]]:
     return made
 
 
-async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, CountingMeter]:
-    topic, meter = Topic(), CountingMeter()
+async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[FakeTopic, CountingMeter]:
+    topic, meter = FakeTopic(), CountingMeter()
     pipeline = TopicReader(
         topic,
         world.job_controller,
@@ -105,6 +85,7 @@ async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, 
         pipeline.deliver(messages[start : start + BATCH])
         await world.settle()
     pipeline.revoked([])
+    assert topic.pauses == [], "fetching was stopped"
     return topic, meter
 
 

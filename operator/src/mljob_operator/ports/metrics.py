@@ -187,8 +187,7 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def in_flight(self, messages: int) -> None:
-        """Record the number of Kafka messages that were read, but can't be committed yet. A message
-        can be committed when this message and all earlier messages of its partition are in a stored
-        status or were dropped.
+        """Record the number of Kafka messages that were read, but are not done: they are not in a
+        stored status yet, and were not dropped.
         """
         ...

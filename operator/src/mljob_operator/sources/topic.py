@@ -5,8 +5,10 @@ backfill's runs, so these ids do not name the MLJob. For an event of such a run,
 for the MLJob among the MLJobs that have a backfill of the event's DAG.
 
 A message is done when a status with the message's content is stored, or when no MLJob needs the
-message. An unreadable message is done at once. Every second, the reader commits an offset for each
-partition: the offset of the first message that is not done.
+message. If the status of an MLJob can't be stored, the oldest messages of many count as done. An
+unreadable message is done at once. Every second, the reader commits an offset for each partition:
+the offset of the first message that is not done, or a higher offset if this message is too old
+(:mod:`.offsets`).
 
 A metric counts the unreadable messages. If the settings name a dead-letter topic, the reader sends
 the unreadable messages to this topic. For each kind of error, the log names only the first message.
@@ -32,9 +34,9 @@ from ..ports import Clock, EventSource, Message, Meter
 log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 20_000
-"""The number of messages without a stored status above which the reader stops fetching messages. So
-many messages mean that the Kubernetes API is probably slow or unavailable. The reader fetches
-messages again when the number is half as large.
+"""The number of messages that are not done above which the reader stops fetching messages. So many
+messages mean that the Kubernetes API is probably slow or unavailable. The reader fetches messages
+again when the number is half as large.
 """
 
 
@@ -142,6 +144,8 @@ class TopicReader:
         self._commit()
         for partition in partitions:
             self._offsets.revoked(partition)
+        # The messages of these partitions are no reason to pause any more.
+        self._throttle()
 
     def _done(self, message: Message) -> None:
         self._offsets.done(message.partition, message.offset)

@@ -220,11 +220,11 @@ class MLJobController:
             candidates: The runs that the event may be about: one in each Airflow that may have sent
                 the event.
             fact: The change.
-            done: Called when a status with the change is stored, or when no MLJob needs the change.
+            done: Called when a status with the change is stored, when no MLJob needs the change, or
+                when too many newer events of the MLJob wait (:meth:`.WorkerState.add_event`).
         """
         worker = self.workers.get_or_add(key)
-        worker.inbox.facts.append((candidates, fact))
-        worker.done.append(done)
+        worker.add_event(candidates, fact, done)
         if isinstance(fact, TaskFact):
             self._wake_for_change(key, worker, None, [fact])
         else:
@@ -258,10 +258,8 @@ class MLJobController:
                 self.early_pass(airflow).set()
                 if run_id in observed_backfill.members:
                     run = fact if isinstance(fact, RunFact) else started_by(fact)
-                    worker.inbox.facts.append(
-                        ((worker.last_state(self._classifier.state).run,), BackfillRun(run_id, run))
-                    )
-                    worker.done.append(done)
+                    backfill = worker.last_state(self._classifier.state).run
+                    worker.add_event((backfill,), BackfillRun(run_id, run), done)
                     self.workers.wake(key)
                     return True
         return False

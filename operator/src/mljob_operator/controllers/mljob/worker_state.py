@@ -31,6 +31,16 @@ MAX_UNREAD_SNAPSHOTS = 10
 """The number of Airflow's answers in the inbox of an MLJob that waits in the queue of writes, from
 which a step folds the answers before the MLJob's turn. Otherwise, different answers would pile up.
 """
+MAX_UNACKNOWLEDGED = 200
+"""The maximum number of an MLJob's Kafka events that are not acknowledged. The reader of the topic
+pauses if 20,000 events are not acknowledged, and one MLJob whose status can't be stored must not
+cause this pause. If the operator restarts, it does not read older events of the MLJob again.
+"""
+MAX_UNREAD_FACTS = 10_000
+"""The maximum number of facts in the inbox of an MLJob. Only an MLJob whose steps take long, or wait
+for the end of a backoff, has so many. The oldest facts are dropped. The change feed has the states
+of their runs and tasks.
+"""
 
 
 @dataclass(slots=True)
@@ -89,7 +99,8 @@ class WorkerState:
         contradicted: The ids of the Kafka events that Airflow's REST API has contradicted, as of
             the last step. The metrics have already counted these events.
         done: Callbacks for the Kafka facts in the inbox. Each callback is called when its fact is
-            stored, or when the fact is not needed.
+            stored, when the fact is not needed, or when ``MAX_UNACKNOWLEDGED`` (200) newer Kafka
+            facts have arrived.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
         woken_at: When the first input for the next step arrived, in the event loop's seconds. None
@@ -308,6 +319,23 @@ class WorkerState:
         self.tracked = replace(tracked, observed_run=after)
         self.state = replace(state, inputs=replace(state.inputs, observed_run=after))
         return True
+
+    def add_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact | BackfillRun, done: Done) -> None:
+        """Add a fact from a Kafka event to the inbox. If more than ``MAX_UNACKNOWLEDGED`` (200)
+        events are not acknowledged, acknowledge the oldest of these events. The fact of this event
+        is kept, unless the inbox has more than ``MAX_UNREAD_FACTS`` (10,000) facts.
+
+        Args:
+            candidates: The runs that the fact may be about.
+            fact: The change of a run or task.
+            done: Acknowledges the event.
+        """
+        self.inbox.facts.append((candidates, fact))
+        if len(self.inbox.facts) > MAX_UNREAD_FACTS:
+            del self.inbox.facts[0]
+        self.done.append(done)
+        if len(self.unstored) + len(self.done) > MAX_UNACKNOWLEDGED:
+            (self.unstored or self.done).pop(0)()
 
     def fold_inbox(self, state: State) -> None:
         """Empty the inbox, and add the input from the inbox to ``tracked``. Facts and snapshots

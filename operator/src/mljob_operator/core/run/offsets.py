@@ -5,46 +5,52 @@ message. Messages are not done in the order of their offsets, because the operat
 statuses of several MLJobs concurrently. The safe offset is the offset of the first message that was
 read and is not done. If all messages that were read are done, the safe offset is the offset after
 the last of these messages.
+
+Only the messages that are not done take memory. One message may stay not done for days, because the
+status of its MLJob can't be stored. So the safe offset is at most ``MAX_BEHIND`` offsets behind the
+last message that was read.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 Partition = tuple[str, int]
 """The topic and the number of the partition."""
+
+MAX_BEHIND = 100_000
+"""The highest number of messages of a partition that the next process reads again. The next process
+does not read an older message again, even if this message is not done. The REST API's change feed
+has the states that this message reports.
+"""
 
 
 class Offsets:
     """Tracks which messages of each partition are done."""
 
     def __init__(self) -> None:
-        self._pending: dict[Partition, OrderedDict[int, bool]] = {}
+        # The dicts are ordered sets: the offsets of each partition in the order of delivery.
+        self._not_done: dict[Partition, dict[int, None]] = {}
         self._next: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
 
     @property
     def in_flight(self) -> int:
-        """The number of messages that were read and can't be committed yet."""
-        return sum(map(len, self._pending.values()))
+        """The number of messages that were read and are not done."""
+        return sum(map(len, self._not_done.values()))
 
     def read(self, partition: Partition, offset: int) -> None:
         """Record that a message was read. The messages of a partition must be read in the order of
-        their offsets.
+        their offsets; some offsets may have no message. If a message is read again, it counts as
+        not done until it is done again.
         """
-        self._pending.setdefault(partition, OrderedDict())[offset] = False
+        self._not_done.setdefault(partition, {})[offset] = None
         self._next[partition] = offset + 1
 
     def done(self, partition: Partition, offset: int) -> None:
         """Record that a message is done. Do nothing if the partition was revoked after the message
         was read.
         """
-        pending = self._pending.get(partition)
-        if pending is None or offset not in pending:
-            return
-        pending[offset] = True
-        while pending and pending[next(iter(pending))]:
-            pending.popitem(last=False)
+        if (not_done := self._not_done.get(partition)) is not None:
+            not_done.pop(offset, None)
 
     def to_commit(self) -> dict[Partition, int]:
         """Return the safe offset of each partition whose safe offset has changed since the previous
@@ -52,8 +58,8 @@ class Offsets:
         """
         moved = {}
         for partition, following in self._next.items():
-            pending = self._pending.get(partition)
-            position = next(iter(pending)) if pending else following
+            first = next(iter(self._not_done[partition]), following)
+            position = max(first, following - MAX_BEHIND)
             if position != self._committed.get(partition):
                 moved[partition] = self._committed[partition] = position
         return moved
@@ -62,5 +68,5 @@ class Offsets:
         """Forget a partition that now belongs to another consumer, or that is now read from another
         position.
         """
-        for table in (self._pending, self._next, self._committed):
+        for table in (self._not_done, self._next, self._committed):
             table.pop(partition, None)
