@@ -7,7 +7,7 @@ a retry is one or three minutes::
     ├── AirflowError
     │   ├── AirflowUnavailable      retries
     │   │   └── AirflowUnreadable   retries
-    │   │       └── AirflowListTooLong  retries; each run is requested by itself
+    │   │       └── AirflowListTooLong  requests each run by itself, or omits a relist
     │   ├── AirflowUnauthorized     retries slowly: the credentials may be rotated
     │   ├── AirflowForbidden        retries slowly: the permission may be added
     │   ├── AirflowUnsupported      retries slowly: the Airflow may be upgraded

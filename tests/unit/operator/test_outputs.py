@@ -183,7 +183,8 @@ class TestRunDeletedBeforeItsOutputsWereRead:
         await end(world, RunState.SUCCESS)
         assert (world.status.phase, world.status.outputs, world.status.outputs_omitted) == (Phase.SUCCEEDED, None, None)
         assert "lost" not in world.message
-        assert world.airflow.calls[-2:] == ["outputs", "tasks"], "the list of tasks shows that the run still exists"
+        asked = [call for call in world.airflow.calls if call != "active_runs"]
+        assert asked[-2:] == ["outputs", "tasks"], "the list of tasks shows that the run still exists"
 
     @pytest.mark.parametrize("has_tasks", [True, False])
     async def test_run_with_unknown_tasks_lost_nothing(self, world: World, *, has_tasks: bool) -> None:

@@ -31,8 +31,7 @@ MAX_LOOK_UPS = 20
 Kubernetes API server for each. Each cancellation adds one more request.
 """
 TIMEOUT_SECONDS = 10.0
-"""The longest time in seconds for the check of a relist. The reader of the change feed waits for
-this check.
+"""The longest time in seconds for the check of a relist. The next relist waits for this check.
 """
 MAX_CANCELLATIONS = 5
 """The maximum number of orphaned runs that are cancelled per relist. The limit keeps Airflow free

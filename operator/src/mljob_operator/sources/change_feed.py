@@ -19,6 +19,9 @@ the end. So each pass requests the changes since the watermark minus ``OVERLAP``
 After a start or a long outage of Airflow, the changes since the watermark may be too many to be
 read. The next pass would find even more changes. So the reader goes on with the changes since this
 pass, and requests each run in progress by itself.
+
+Once a minute, the reader also lists all active runs. This relist may take minutes, so the passes go
+on meanwhile.
 """
 
 from __future__ import annotations
@@ -61,7 +64,8 @@ and other hosts change the run's task instances.
 RELIST_INTERVAL = timedelta(seconds=60)
 """The interval of the relist, which lists all active runs. The change feed lacks two kinds of runs:
 deleted runs, and runs that a user cleared while the operator was not running. While a missing run
-can count as deleted only after a relist, the interval is ``ABSENCE_CONFIRMED_AFTER``.
+can count as deleted only after a relist, the interval is ``ABSENCE_CONFIRMED_AFTER``, unless the last
+list was too long to be read.
 """
 
 HALT_CHECK_INTERVAL = timedelta(seconds=4)
@@ -123,6 +127,8 @@ class ChangeFeedReader:
         self._hot_interval = min(hot_interval, interval)
         self._watermark: datetime | None = None
         self._relisted_at: datetime | None = None
+        self._relisting: asyncio.Task[None] | None = None
+        self._relist_too_long = False
         self._backfills_read_at: datetime | None = None
         self._failures = 0
         self._halts_checked_at: datetime | None = None
@@ -131,6 +137,13 @@ class ChangeFeedReader:
 
     async def run(self) -> None:
         """Read the change feed every few seconds until the asyncio task is cancelled."""
+        try:
+            await self._read_on()
+        finally:
+            if self._relisting is not None:
+                self._relisting.cancel()
+
+    async def _read_on(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             early_pass = self._controller.early_pass(self._airflow)
@@ -192,11 +205,13 @@ class ChangeFeedReader:
         """Read the changes since the last successful read, and pass the changes to the workers of
         the MLJobs. If the changes are too many to be read, let these workers request their runs
         instead. Then check which DAGs are halted (paused, or in no DAG file) if this check is
-        due. Finally, list all active runs of the operator if this list is due.
+        due. Finally, list all active runs of the operator if this list is due. If this list takes
+        longer than ``interval``, the list goes on in the background.
 
         Raises:
             AirflowError: A request failed. If a request for changes has failed, the next read
-                requests the same changes again.
+                requests the same changes again. The failed request may also be the list that an
+                earlier call has begun.
         """
         followed = self._followed
         first_pass, started = self._watermark is None, self._clock()
@@ -376,8 +391,54 @@ class ChangeFeedReader:
             self._controller.observe_halt(key, halt)
 
     async def _relist(self, now: datetime) -> None:
+        """Begin a relist (:meth:`_compare_active_runs`) if no relist is under way and the next one
+        is due (see ``RELIST_INTERVAL``). Wait for its end, but at most ``interval``, so that a long
+        list does not delay the next read of the feed. If a relist has failed, raise its error.
+        """
+        if self._relisting is None:
+            if not self._is_relist_due(now):
+                return
+            self._relisting = asyncio.create_task(
+                self._compare_active_runs(now), name=f"relist {self._airflow}".strip()
+            )
+            await asyncio.wait([self._relisting], timeout=self._interval)
+        if self._relisting.done():
+            ended, self._relisting = self._relisting, None
+            ended.result()
+
+    def _is_relist_due(self, now: datetime) -> bool:
+        is_urgent = self._controller.vanished_runs.wants_relist(self._airflow) and not self._relist_too_long
+        return _is_due(now, self._relisted_at, ABSENCE_CONFIRMED_AFTER if is_urgent else RELIST_INTERVAL)
+
+    async def _active_runs(self) -> list[RunChange] | None:
+        """Return the active runs of the operator, or None if the list is too long to be read. Only
+        the first of several such lists in a row is logged.
+        """
+        try:
+            active = await self._dag_runs.active_runs()
+        except AirflowListTooLong as error:
+            if not self._relist_too_long:
+                log.warning(
+                    "%s: the list of active runs is too long to be read, so the operator finds neither deleted runs, "
+                    "nor orphaned runs, nor runs that were cleared while no operator ran. "
+                    "Statuses of other runs are up to date. "
+                    "End active runs that nobody needs, or make Airflow's API server answer faster. "
+                    "The list is requested every %.0f s: %s",
+                    self._name,
+                    RELIST_INTERVAL.total_seconds(),
+                    error,
+                )
+            active = None
+        else:
+            if self._relist_too_long:
+                log.info("%s: the list of active runs can be read again", self._name)
+        self._relist_too_long = active is None
+        self._relisted_at = self._clock()
+        return active
+
+    async def _compare_active_runs(self, now: datetime) -> None:
         """Request all active runs of the operator, and compare these runs with the runs of the
-        MLJobs. Do nothing if the next request is not due (see ``RELIST_INTERVAL``).
+        MLJobs. If the list is too long to be read, compare nothing.
 
         The comparison finds:
 
@@ -388,17 +449,13 @@ class ChangeFeedReader:
           an MLJob gets a worker again.
         - Active runs that no MLJob follows.
         """
-        interval = (
-            ABSENCE_CONFIRMED_AFTER if self._controller.vanished_runs.wants_relist(self._airflow) else RELIST_INTERVAL
-        )
-        if not _is_due(now, self._relisted_at, interval):
-            return
         # The runs of MLJobs that are submitted after the request are not in the list.
         followed = self._followed
         in_progress, runs = dict(followed.in_progress), set(followed.runs.values())
         submitted = set(followed.submitted)
-        active = await self._dag_runs.active_runs()
-        self._relisted_at = now
+        active = await self._active_runs()
+        if active is None:
+            return
         for change in active:
             owner = self._key(change.run_id)
             if owner is not None and (owner not in submitted or owner in self._followed.missed):
