@@ -31,7 +31,7 @@ MAX_UNREAD_SNAPSHOTS = 10
 """The number of Airflow's answers in the inbox of an MLJob that waits in the queue of writes, from
 which a step folds the answers before the MLJob's turn. Otherwise, different answers would pile up.
 """
-MAX_UNACKNOWLEDGED = 200
+MAX_UNACKNOWLEDGED = 2_000
 """The maximum number of an MLJob's Kafka events that are not acknowledged. The reader of the topic
 pauses if 20,000 events are not acknowledged, and one MLJob whose status can't be stored must not
 cause this pause. If the operator restarts, it does not read older events of the MLJob again.
@@ -99,8 +99,8 @@ class WorkerState:
         contradicted: The ids of the Kafka events that Airflow's REST API has contradicted, as of
             the last step. The metrics have already counted these events.
         done: Callbacks for the Kafka facts in the inbox. Each callback is called when its fact is
-            stored, when the fact is not needed, or when ``MAX_UNACKNOWLEDGED`` (200) newer Kafka
-            facts have arrived.
+            stored, when the fact is not needed, or when too many newer Kafka facts have arrived
+            (:meth:`add_event`).
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
         woken_at: When the first input for the next step arrived, in the event loop's seconds. None
@@ -321,7 +321,7 @@ class WorkerState:
         return True
 
     def add_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact | BackfillRun, done: Done) -> None:
-        """Add a fact from a Kafka event to the inbox. If more than ``MAX_UNACKNOWLEDGED`` (200)
+        """Add a fact from a Kafka event to the inbox. If more than ``MAX_UNACKNOWLEDGED`` (2,000)
         events are not acknowledged, acknowledge the oldest of these events. The fact of this event
         is kept, unless the inbox has more than ``MAX_UNREAD_FACTS`` (10,000) facts.
 
