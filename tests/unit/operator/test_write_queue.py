@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -130,6 +131,22 @@ async def test_failed_and_cancelled_writes_make_room(server: Server) -> None:
     await rounds()
     assert server.asked[-2:] == ["next", "last"]
     assert not server.queue.is_busy
+
+
+async def test_many_waiting_writes_are_cancelled_at_once(server: Server) -> None:
+    await server.fill()
+    sent = len(server.asked)
+    send = partial(server.queue.send, Priority.EVENT, partial(server.write, "given up"), namespace=KEY[0])
+    waiting = [asyncio.create_task(send()) for _ in range(sys.getrecursionlimit())]
+    await rounds()
+    for write in (*server.writes.values(), *waiting):
+        write.cancel()
+    results = await asyncio.gather(*server.writes.values(), *waiting, return_exceptions=True)
+    assert {type(result) for result in results} == {asyncio.CancelledError}
+    assert (len(server.asked), server.queue.is_busy) == (sent, False)
+    await server.send("next", Priority.EVENT)
+    assert server.asked[sent:] == ["next"]
+    await server.answer("next")
 
 
 async def test_write_that_is_cancelled_at_its_turn_makes_room(server: Server) -> None:

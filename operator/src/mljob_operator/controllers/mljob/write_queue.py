@@ -93,6 +93,7 @@ class WriteQueue:
         self._grants = 0
         self._last_less_urgent = Priority.EVENT
         self._expiry: asyncio.TimerHandle | None = None
+        self._is_giving_turns = False
 
     @property
     def is_busy(self) -> bool:
@@ -286,12 +287,21 @@ class WriteQueue:
         self._give_turns()
 
     def _give_turns(self) -> None:
-        while self.is_busy and (found := self._next()) is not None:
-            self._grants += 1
-            priority, namespace = found
-            take_turn = self._waiting[priority].pop(namespace)
-            self._begin_write(namespace)
-            take_turn()
+        # A write that was cancelled while it waited ends as soon as it gets its turn, and the end of
+        # a write calls this method. The loop below then goes on. Thousands of writes may be cancelled
+        # at once, so a loop within the loop would exceed the recursion limit.
+        if self._is_giving_turns:
+            return
+        self._is_giving_turns = True
+        try:
+            while self.is_busy and (found := self._next()) is not None:
+                self._grants += 1
+                priority, namespace = found
+                take_turn = self._waiting[priority].pop(namespace)
+                self._begin_write(namespace)
+                take_turn()
+        finally:
+            self._is_giving_turns = False
 
     def _next(self) -> tuple[Priority, str] | None:
         """Return the priority and the namespace of the next write, or None if all writes have to
