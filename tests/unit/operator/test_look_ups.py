@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,27 @@ async def test_mljob_that_the_watch_shows_does_not_wait_to_be_read(
     door.is_open.set()
     await world.settle()
     assert KEY not in door.asked
+
+
+async def test_mljobs_that_the_watch_shows_before_their_step_leave_their_places_to_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = asyncio.Event()
+
+    async def submit(*_: Any, **__: Any) -> None:
+        await never.wait()
+
+    monkeypatch.setattr(world.airflow, "submit", submit)
+    door = Door(world, monkeypatch)
+    for key in FLOOD[:MAX_UNDER_WAY]:
+        tell(world, key)
+        world.job_controller.observe(world.jobs.create(key[1], {"dagId": "train"}))
+    tell(world, KEY)
+    await rounds()
+    assert door.asked == [KEY]
+    door.is_open.set()
+    await rounds()
+    assert len(world.done) == 1
 
 
 async def test_event_that_comes_before_the_watch_is_in_the_status(

@@ -137,15 +137,15 @@ class Steps:
         return delay
 
     async def _step(self, key: Key, worker: WorkerState) -> float | None:
-        if worker.tracked is None:
-            try:
-                found = await self._jobs.get(key)
-            finally:
-                self._look_ups.end(key)
-            # worker.tracked is checked again, because the watch may have delivered the MLJob during
-            # the request.
-            if found is not None and worker.tracked is None:
-                worker.begin(found, self._reconciler.transient(found))
+        try:
+            # The watch may have delivered the MLJob after the worker had begun the look-up.
+            found = await self._jobs.get(key) if worker.tracked is None else None
+        finally:
+            self._look_ups.end(key)
+        # worker.tracked is checked again, because the watch may have delivered the MLJob during the
+        # request.
+        if found is not None and worker.tracked is None:
+            worker.begin(found, self._reconciler.transient(found))
         if worker.tracked is None:
             worker.forget()
             return None
