@@ -31,6 +31,8 @@ class FakeJobs(StoredObjects[Key]):
         refuse_events: Whether the creation of Events fails.
         admission_policy: Whether the API server has the chart's policy, which adds the operator's
             finalizer to most new MLJobs.
+        override_finalizer: How many of the next changes of a finalizer are taken back in the same
+            update, as if by an admission webhook.
         data: The data of ConfigMaps and Secrets, by kind and name. The objects exist in every
             namespace.
         watchers: The queues for each ConfigMap or Secret, by its kind and name. Each of these
@@ -49,6 +51,7 @@ class FakeJobs(StoredObjects[Key]):
         self.pruned: tuple[str, ...] = ()
         self.refuse_events = False
         self.admission_policy = False
+        self.override_finalizer = 0
 
     def create(
         self, name: str, spec: Mapping[str, Any], namespace: str = "team-a", at: str = "2026-01-01T00:00:00Z"
@@ -119,6 +122,9 @@ class FakeJobs(StoredObjects[Key]):
             return None
         if annotations:
             body["metadata"].setdefault("annotations", {}).update(annotations)
+        if self.override_finalizer:
+            self.override_finalizer -= 1
+            present = not present
         return self._read(job.key, job) if self._finalize(job.key, FINALIZER, present=present) else None
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:

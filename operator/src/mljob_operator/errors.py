@@ -33,6 +33,7 @@ a retry is one or three minutes::
         │                           pauses
         ├── StoreForbidden          retries
         ├── FieldsDropped           retries slowly
+        ├── FinalizerOverridden     retries slowly
         ├── NotLeading              changes nothing
         ├── Conflict                reads the object again and decides again at once
         └── Gone                    stops work on the MLJob
@@ -339,6 +340,28 @@ class FieldsDropped(StoreError):
 
     first_delay = 1.0
     longest_delay = 60.0
+
+
+class FinalizerOverridden(StoreError):
+    """The operator has added or removed its finalizer, and the Kubernetes API stored the MLJob as if
+    the operator had not. The cause is something that changes the update, such as an admission
+    webhook.
+
+    Args:
+        finalizer: The operator's finalizer.
+        present: Whether the operator has added the finalizer.
+    """
+
+    first_delay = 1.0
+    longest_delay = 60.0
+
+    def __init__(self, finalizer: str, *, present: bool) -> None:
+        done, undone = ("adds", "removes") if present else ("removes", "adds")
+        super().__init__(
+            f"the operator {done} its finalizer {finalizer}, and something {undone} the finalizer in the same update, "
+            "for example an admission webhook or an admission policy. Change the webhook or policy so that updates "
+            "of MLJobs leave metadata.finalizers as they are"
+        )
 
 
 class NotLeading(StoreError):

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase
+from mljob_operator.controllers.mljob import steps
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.states import RunState
+from mljob_operator.errors import OperatorError
 from tests.fakes.jobs import FakeJobs
 
 from .backfill import backfills
@@ -75,6 +78,45 @@ async def test_mljob_keeps_the_finalizer_while_its_airflow_is_not_ready(
     airflow.down = False
     await world.look_after("prod")
     assert (world.status.phase, finalizer_writes) == (Phase.QUEUED, [])
+
+
+@pytest.fixture
+def pauses(world: World, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The type of the error before each pause between two steps, and the number of failures so far.
+    During the pause, the watch shows the MLJob.
+    """
+    pauses: list[tuple[str, int]] = []
+
+    def backoff(error: OperatorError, failures: int) -> float:
+        pauses.append((type(error).__name__, failures))
+        world.job_controller.observe(Job.from_object(world.jobs.body(KEY)))
+        return 0.0
+
+    monkeypatch.setattr(steps, "backoff", backoff)
+    return pauses
+
+
+async def test_removals_of_a_finalizer_that_a_webhook_adds_again_are_further_and_further_apart(
+    world: World, finalizer_writes: list[bool], pauses: list[tuple[str, int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.apply()
+    world.jobs.override_finalizer = 3
+    await finish(world)
+    assert (world.status.phase, finalizer_writes, world.has_finalizer) == (Phase.SUCCEEDED, [False] * 4, False)
+    assert pauses == [("FinalizerOverridden", failures) for failures in (1, 2, 3)]
+    assert "metadata.finalizers" in caplog.text
+    assert "something adds the finalizer" in caplog.text
+
+
+async def test_additions_of_a_finalizer_that_a_webhook_removes_are_further_and_further_apart(
+    world: World, finalizer_writes: list[bool], pauses: list[tuple[str, int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.apply(suspend=True)
+    world.jobs.override_finalizer = 3
+    await world.edit(suspend=False)
+    assert (world.status.phase, finalizer_writes, len(runs(world))) == (Phase.QUEUED, [True] * 4, 1)
+    assert pauses == [("FinalizerOverridden", failures) for failures in (1, 2, 3)]
+    assert "something removes the finalizer" in caplog.text
 
 
 async def test_mljob_that_can_not_start_fails_at_its_deadline(world: World) -> None:

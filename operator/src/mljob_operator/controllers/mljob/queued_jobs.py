@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
-from mljob_contract.mljob import ConfSource
+from mljob_contract.mljob import FINALIZER, ConfSource
 
 from ...core.conf.conf import Source
 from ...core.mljob.resource.job import Job
 from ...core.run.run_key import Key
 from ...core.status.events import KubeEvent
+from ...errors import FinalizerOverridden
 from ...ports import JobStore
 from .write_queue import Priority, WriteQueue
 
@@ -79,10 +80,18 @@ class QueuedJobs:
     ) -> Job | None:
         """Add or remove the operator's finalizer, and set annotations
         (:meth:`.JobStore.set_finalizer`).
+
+        Raises:
+            FinalizerOverridden: The API server has stored the MLJob without the added finalizer, or
+                with the removed finalizer.
         """
         priority = Priority.CANCELLATION if job.deleting else Priority.FIRST if present else Priority.RELEASE
         write = partial(self._jobs.set_finalizer, job, present=present, annotations=annotations)
-        return await self.writes.send(priority, write, key=job.key)
+        written = await self.writes.send(priority, write, key=job.key)
+        if written is not None and written.has_finalizer is not present:
+            # The operator would repeat the write without a pause.
+            raise FinalizerOverridden(FINALIZER, present=present)
+        return written
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
         """Return the data of the ConfigMap or Secret that an entry of ``spec.confFrom`` names
