@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.controllers.mljob import status_writer
+from mljob_operator.controllers.mljob import event_limits, status_writer
 from mljob_operator.controllers.mljob.worker_state import MAX_UNREAD_SNAPSHOTS
 from mljob_operator.controllers.mljob.write_pace import WritePace
 from mljob_operator.controllers.mljob.write_queue import Priority
@@ -83,7 +83,7 @@ async def pause(world: World, namespace: str) -> asyncio.Task[None]:
         await queue.send(Priority.PROGRESS, refuse, namespace=namespace)
     event = asyncio.create_task(queue.send(Priority.EVENT, refuse, namespace=namespace))
     await rounds()
-    assert queue.waiting(Priority.EVENT, namespace) == 1
+    assert queue.has_waiting(namespace)
     return event
 
 
@@ -95,32 +95,22 @@ async def test_event_of_a_running_mljob_is_recorded_while_another_namespace_paus
     waiting.cancel()
 
 
-async def test_waiting_events_of_another_namespace_leave_out_no_event(
+async def test_number_of_events_that_are_not_recorded_yet_is_limited(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status_writer, "MAX_WAITING_EVENTS_OF_NAMESPACE", 1)
-    waiting = await pause(world, "team-b")
+    monkeypatch.setattr(event_limits, "MAX_EVENTS_OF_NAMESPACE", 2)
     await world.apply()
-    assert world.event_reasons
-    waiting.cancel()
-
-
-@pytest.mark.parametrize(
-    ("most", "most_of_namespace", "namespace"), [(2, 1, KEY[0]), (1, 2, "team-b")], ids=["one", "all"]
-)
-async def test_number_of_waiting_events_is_limited(
-    world: World, monkeypatch: pytest.MonkeyPatch, most: int, most_of_namespace: int, namespace: str
-) -> None:
-    monkeypatch.setattr(status_writer, "MAX_WAITING_EVENTS", most)
-    monkeypatch.setattr(status_writer, "MAX_WAITING_EVENTS_OF_NAMESPACE", most_of_namespace)
-    await world.apply()
-    waiting = await pause(world, namespace)
+    await world.settle()
     writer, job = world.job_controller._writer, await anext(aiter(world.jobs.list()))
-    writer._record(job, KubeEvent(NORMAL, "Running", "Left out"))
-    assert len(writer.tasks) == 0
-    writer._record(job, KubeEvent(WARNING, "Failed", "Waits"))
-    assert len(writer.tasks) == 1
-    waiting.cancel()
+    for _ in range(2):
+        before = len(world.jobs.kube_events)
+        for kind in (NORMAL, WARNING):
+            for number in range(5):
+                writer._record(job, KubeEvent(kind, f"{kind} {number}", "Waits, or is left out"))
+        assert len(writer.tasks) == 4
+        await world.settle()
+        recorded = [event.reason for _, event in world.jobs.kube_events[before:]]
+        assert recorded == ["Normal 0", "Normal 1", "Warning 0", "Warning 1"]
 
 
 async def test_mljob_whose_namespace_need_not_wait_takes_no_turn_early(world: World) -> None:

@@ -443,7 +443,7 @@ class TestTurns:
         await server.fill()
         assert not server.queue.has_turn(KEY, Priority.PROGRESS, wake)
         assert not server.queue.has_turn(KEY, Priority.PROGRESS, wake), "one place"
-        assert (woken, server.queue.waiting(Priority.PROGRESS)) == ([], 1)
+        assert (woken, server.queue.numbers()["progress"]) == ([], 1)
         await server.answer("first-1")
         assert woken == ["woken"]
         assert server.queue.has_turn(KEY, Priority.PROGRESS, wake)

@@ -28,6 +28,7 @@ from ...core.text.storable import cut
 from ...errors import OperatorError, Refused
 from ...logs import redacted_logger
 from ...ports import Meter
+from .event_limits import EventLimits
 from .milestones import Milestones
 from .queued_jobs import QueuedJobs
 from .write_queue import Priority
@@ -48,11 +49,6 @@ number of writes under way. With ``BUSY`` writes, it reaches its maximum: ``MOST
 LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
 """The reasons of the Events that are not recorded while the Kubernetes API server is busy or writes
 of the namespace wait, because the status shows the same information.
-"""
-MAX_WAITING_EVENTS = 10_000
-MAX_WAITING_EVENTS_OF_NAMESPACE = 2000
-"""The maximum number of Events that wait for the Kubernetes API server, in all namespaces and in
-one. Further Events are left out, except warnings.
 """
 
 
@@ -89,6 +85,7 @@ class StatusWriter:
         self._milestones = milestones
         self._wake = wake
         self._background: set[asyncio.Task[None]] = set()
+        self._event_limits = EventLimits()
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:
@@ -243,19 +240,16 @@ class StatusWriter:
             )
 
     def _record(self, job: Job, event: KubeEvent) -> None:
-        """Create a Kubernetes Event in the background. An Event that is no Warning is left out
-        while ``MAX_WAITING_EVENTS_OF_NAMESPACE`` Events of the namespace wait, or
-        ``MAX_WAITING_EVENTS`` of all namespaces.
+        """Create a Kubernetes Event in the background. If too many Events wait (:mod:`.event_limits`),
+        the Event is left out.
         """
-        if event.type != WARNING and (
-            self._writes.waiting(Priority.EVENT, job.namespace) >= MAX_WAITING_EVENTS_OF_NAMESPACE
-            or self._writes.waiting(Priority.EVENT) >= MAX_WAITING_EVENTS
-        ):
+        if not self._event_limits.begin(job.namespace, event):
             log.debug("%s/%s: event %s is left out, because too many wait", *job.key, event.reason)
             return
         task = asyncio.create_task(self._recorded(job, event))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        task.add_done_callback(lambda _: self._event_limits.end(job.namespace))
 
     async def _recorded(self, job: Job, event: KubeEvent) -> None:
         try:

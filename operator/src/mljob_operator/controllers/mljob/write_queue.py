@@ -111,11 +111,6 @@ class WriteQueue:
         """Return whether at least one write of a namespace waits."""
         return any(waiting.number(namespace) for waiting in self._waiting.values())
 
-    def waiting(self, priority: Priority, namespace: str | None = None) -> int:
-        """Return how many writes of this priority wait, in all namespaces or in one."""
-        waiting = self._waiting[priority]
-        return len(waiting) if namespace is None else waiting.number(namespace)
-
     def waits(self, key: Key, priority: Priority) -> bool:
         """Return whether an MLJob waits for a turn (:meth:`has_turn`) with this priority."""
         return self._waiting[priority].waits(key[0], key)
