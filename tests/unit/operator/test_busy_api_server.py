@@ -342,6 +342,42 @@ async def test_many_mljobs_end_while_each_write_has_to_wait(
     assert not world.job_controller.workers.tracked
 
 
+@pytest.mark.parametrize("answered", [True, False])
+async def test_abandoned_deletion_does_not_wait_for_the_events_of_its_namespace(
+    world: World, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    await world.apply(cancellation={"timeoutSeconds": 60})
+    world.airflow.down = True
+    await world.delete()
+    writer, job = world.job_controller._writer, await anext(aiter(world.jobs.list()))
+    record, asked, answers, last_trace = world.jobs.record, list[str](), asyncio.Semaphore(0), asyncio.Event()
+
+    async def record_slowly(job: Job, event: KubeEvent) -> None:
+        asked.append(event.reason)
+        await (last_trace.wait() if event.reason == "CancellationAbandoned" else answers.acquire())
+        await record(job, event)
+
+    monkeypatch.setattr(world.jobs, "record", record_slowly)
+    if answered:
+        last_trace.set()
+    else:
+        monkeypatch.setattr(status_writer, "ABANDONMENT_WAITS", 0.001)
+    for _ in range(1000):
+        writer._record(job, KubeEvent(WARNING, "Failed", "Waits"))
+    world.clock.tick(100)
+    world.job_controller.workers.wake(KEY)
+    while world.exists and asked.count("Failed") < 1000:
+        answers.release()
+        await asyncio.sleep(0.001)
+    assert asked.count("Failed") < 1000
+    assert ("CancellationAbandoned" in world.event_reasons) is answered
+    last_trace.set()
+    for _ in range(1000):
+        answers.release()
+    await world.settle()
+    assert "CancellationAbandoned" in world.event_reasons
+
+
 async def test_end_of_the_process_drops_the_events_that_wait(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

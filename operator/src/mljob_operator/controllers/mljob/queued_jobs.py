@@ -103,6 +103,6 @@ class QueuedJobs:
         """Delete an MLJob (:meth:`.JobStore.delete`)."""
         await self.writes.send(Priority.EXPIRY, partial(self._jobs.delete, job), namespace=job.key[0])
 
-    async def record(self, job: Job, event: KubeEvent) -> None:
+    async def record(self, job: Job, event: KubeEvent, priority: Priority = Priority.EVENT) -> None:
         """Create a Kubernetes Event (:meth:`.JobStore.record`)."""
-        await self.writes.send(Priority.EVENT, partial(self._jobs.record, job, event), namespace=job.key[0])
+        await self.writes.send(priority, partial(self._jobs.record, job, event), namespace=job.key[0])

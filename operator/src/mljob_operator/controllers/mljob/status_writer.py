@@ -40,6 +40,11 @@ LAST_EVENTS = 0.4
 end. Another replica waits for this time too. An Event that takes longer may still be recorded.
 """
 
+ABANDONMENT_WAITS = 3.0
+"""The longest time in seconds that the deletion of an MLJob waits for the Event about an abandoned
+cancellation.
+"""
+
 BUSY = 0.5
 """The average number of writes under way from which the Kubernetes API server counts as busy."""
 MOST_INTERVALS = 8.0
@@ -176,6 +181,9 @@ class StatusWriter:
         """Log and record as an Event that the operator has given up cancelling a run. The MLJob is
         being deleted, so the Event is the last trace of the run in the Kubernetes API. A failure to
         record the Event is only logged.
+
+        Return after ``ABANDONMENT_WAITS`` (3 seconds) at the latest. An Event that takes longer is
+        recorded in the background.
         """
         job, run = state.job, state.run
         last_error = redacted_state(state, None, redaction)[0].transient.last_error
@@ -185,9 +193,11 @@ class StatusWriter:
             f"{last_error.message if last_error else 'Airflow did not end it.'}"
         )
         log.warning("%s/%s: %s", *job.key, message, extra=extra(job.key))
-        # Waiting for the Event does not delay the deletion of a namespace, because the API server
-        # refuses Events in such a namespace at once.
-        await self._recorded(job, KubeEvent(WARNING, "CancellationAbandoned", message[:MAX_MESSAGE]))
+        event = KubeEvent(WARNING, "CancellationAbandoned", message[:MAX_MESSAGE])
+        # The Event comes before the removal of the finalizer, because the operator may end in
+        # between. The wait is short, because an admission webhook for Events may not answer, and
+        # must not prevent the deletion.
+        await asyncio.wait([self._record_in_background(job, event, Priority.CANCELLATION)], timeout=ABANDONMENT_WAITS)
 
     def report_contradiction(self, state: State, count: int, *, first: bool) -> None:
         """Count Kafka events that Airflow's REST API has contradicted. If ``first`` is true, also log
@@ -246,14 +256,18 @@ class StatusWriter:
         if not self._event_limits.begin(job.namespace, event):
             log.debug("%s/%s: event %s is left out, because too many wait", *job.key, event.reason)
             return
-        task = asyncio.create_task(self._recorded(job, event))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task = self._record_in_background(job, event, Priority.EVENT)
         task.add_done_callback(lambda _: self._event_limits.end(job.namespace))
 
-    async def _recorded(self, job: Job, event: KubeEvent) -> None:
+    def _record_in_background(self, job: Job, event: KubeEvent, priority: Priority) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._recorded(job, event, priority))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    async def _recorded(self, job: Job, event: KubeEvent, priority: Priority) -> None:
         try:
-            await self._jobs.record(job, event)
+            await self._jobs.record(job, event, priority)
         except OperatorError as error:
             log.warning("%s/%s: event %s was not recorded: %s", *job.key, event.reason, error, extra=extra(job.key))
 

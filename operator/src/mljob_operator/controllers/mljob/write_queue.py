@@ -52,8 +52,9 @@ class Priority(IntEnum):
     operator sends fewer writes while the Kubernetes API server is busy.
 
     Attributes:
-        CANCELLATION: Stores the status of an MLJob whose run is or will be cancelled, or changes an
-            MLJob that is being deleted.
+        CANCELLATION: Stores the status of an MLJob whose run is or will be cancelled, changes an
+            MLJob that is being deleted, or records the Event that the operator has given up
+            cancelling a run.
         END: Stores how an MLJob, or an attempt, has ended.
         SUBMISSION: Stores the status before an action that depends on it, such as the submission of
             a run.
