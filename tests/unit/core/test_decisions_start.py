@@ -217,6 +217,7 @@ PROD: dict[str, Any] = {"airflow_ref": {"name": "prod"}}
         pytest.param({}, catalog(settings_access=[{"dags": ["other"]}]), id="no access rule"),
         pytest.param({}, catalog(default=NO_DEFAULT), id="no default Airflow"),
         pytest.param(PROD, catalog(), id="no such AirflowInstance"),
+        pytest.param(PROD, catalog(instances={"prod": instance(deleting=True)}), id="an AirflowInstance that goes"),
         pytest.param({"dag_id": "mljob_cancel"}, catalog(), id="a DAG of the platform"),
         pytest.param({"conf": "none"}, catalog(), id="a spec that can't be read"),
     ],
@@ -232,7 +233,6 @@ def test_a_blocker_prevents_the_start_of_a_run(spec: dict[str, Any], there: Any)
     [
         pytest.param({}, catalog(full=[""]), id="Airflow has as many runs as it may"),
         pytest.param({}, catalog(not_ready={"": "No answer."}), id="Airflow is not ready"),
-        pytest.param(PROD, catalog(instances={"prod": instance(deleting=True)}), id="an AirflowInstance that goes"),
     ],
 )
 def test_an_mljob_that_waits_for_its_airflow_keeps_the_finalizer_of_its_creation(

@@ -140,6 +140,33 @@ def test_the_first_blocker_counts(there: AirflowCatalog, airflow: str, expected:
     assert found is None or found.stalls is (expected == "ValidationFailed")
 
 
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        pytest.param(catalog(instances=DELETING), False, id="an instance that goes"),
+        pytest.param(catalog(instances=with_prod(access=[{}]), not_ready={"prod": "No answer."}), True, id="no answer"),
+        pytest.param(
+            catalog(instances={"prod": replace(instance(access=[{}]), problem="spec.url is missing")}),
+            True,
+            id="an invalid instance",
+        ),
+        pytest.param(catalog(instances=with_prod(access=[{}]), full=["prod"]), True, id="no place"),
+        pytest.param(
+            catalog(instances=with_prod(access=[GOLD]), namespace=Namespace.known_by_name("team-a", pending=True)),
+            True,
+            id="labels that are not known yet",
+        ),
+        pytest.param(catalog(instances=with_prod(access=[WITH_LOGIN])), True, id="a Secret that is not read yet"),
+        pytest.param(catalog(instances=with_prod(access=[SILVER])), False, id="no rule matches"),
+        pytest.param(catalog(), False, id="no such instance"),
+    ],
+)
+def test_blocker_that_ends_without_a_change_of_the_mljob_is_temporary(there: AirflowCatalog, expected: bool) -> None:
+    found = find_blocker(there, "prod", "train")
+    assert found is not None
+    assert found.is_temporary is expected
+
+
 RESERVED = ["mljob_cancel", "mljob_monitor", "mljob_monitor_bottlenecks"]
 
 

@@ -31,6 +31,17 @@ async def test_instance_in_use_is_kept_until_its_runs_have_ended(world: Platform
     assert "prod" not in world.instance_objects.objects
 
 
+async def test_mljob_for_an_instance_in_deletion_can_be_deleted_without_an_operator(world: Platform) -> None:
+    world.jobs.admission_policy = True
+    await world.run_in("prod")
+    world.instance_objects.user_deletes("prod")
+    await world.see_all()
+    world.jobs.create("late", {"dagId": "train", "airflowRef": {"name": "prod"}})
+    await world.see_all()
+    assert world.status_of("late").reason == "AirflowInstanceNotReady"
+    assert not world.jobs.body((KEY[0], "late"))["metadata"]["finalizers"]
+
+
 async def test_instance_is_not_kept_by_a_finished_mljob_that_waits_to_run_elsewhere(world: Platform) -> None:
     await world.run_in("prod", runPolicy="OncePerSpec")
     await world.later(3)

@@ -36,23 +36,20 @@ class Blocker:
         message: The cause, and what to do about it.
         stalls: Whether the condition Stalled is True, because somebody has to change something
             before the run can start.
+        is_temporary: Whether the MLJob waits only for a place, for an Airflow that is not ready, or
+            until the operator has read something, so that the run starts without a change of the
+            MLJob.
     """
 
     reason: str
     message: str
     stalls: bool = False
+    is_temporary: bool = False
 
     @property
     def is_limit(self) -> bool:
         """Whether the MLJob waits because of a limit on active runs."""
         return self.reason == "ConcurrencyLimit"
-
-    @property
-    def is_temporary(self) -> bool:
-        """Whether the MLJob waits only for a place or for an Airflow that is not ready, so that nobody
-        has to change the MLJob or an access rule.
-        """
-        return self.is_limit or self.reason == "AirflowInstanceNotReady"
 
 
 @frozen
@@ -235,12 +232,13 @@ def _invalid_instance(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blo
     if instance is None or instance.problem is None:
         return None
     text = f"AirflowInstance {airflow} is not ready. {instance.problem}. Correct the spec of the AirflowInstance."
-    return Blocker("AirflowInstanceNotReady", text)
+    return Blocker("AirflowInstanceNotReady", text, is_temporary=True)
 
 
 def _refused(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
     if catalog.undecided(airflow, dag_id):
-        return Blocker("Submitting", f"Waiting until the labels of namespace {catalog.namespace.name} are read.")
+        text = f"Waiting until the labels of namespace {catalog.namespace.name} are read."
+        return Blocker("Submitting", text, is_temporary=True)
     if catalog.rule(airflow, dag_id) is not None:
         return None
     names = _Names.of(airflow)
@@ -253,7 +251,7 @@ def _not_ready(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | 
     if not why:
         return None
     name = _Names.of(airflow).airflow
-    return Blocker("AirflowInstanceNotReady", f"{capitalised(name)} is not ready. {why}")
+    return Blocker("AirflowInstanceNotReady", f"{capitalised(name)} is not ready. {why}", is_temporary=True)
 
 
 def _no_login(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
@@ -261,7 +259,7 @@ def _no_login(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | N
     if credentials is None:
         return None
     if (airflow, credentials) not in catalog.logins:
-        return Blocker("Submitting", f"Waiting until {credentials.source} is read.")
+        return Blocker("Submitting", f"Waiting until {credentials.source} is read.", is_temporary=True)
     why = catalog.logins[airflow, credentials]
     return Blocker("AirflowUnauthorized", why) if why is not None else None
 
@@ -278,6 +276,7 @@ def _full(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
         "ConcurrencyLimit",
         f"{capitalised(words.airflow)} has as many active runs as {named} allows. When a run ends, MLJobs with a higher priority "
         "go first; then namespaces take turns, each with its oldest MLJob.",
+        is_temporary=True,
     )
 
 
