@@ -13,9 +13,10 @@ import pytest
 from mljob_operator.adapters.airflow import lanes, lists
 from mljob_operator.adapters.airflow.lanes import FAILURES, THREADS, Circuit, Lane, Work
 from mljob_operator.adapters.airflow.single_flight import SingleFlight
+from mljob_operator.core.run.outputs import Outputs
 from mljob_operator.errors import AirflowUnavailable, AirflowUnreadable, NotLeading, OperatorError, backoff
 from tests.live.eventually import until
-from tests.scripted_airflow import DAG, HANGS, RUN, Says, ScriptedAirflow, run_row, said
+from tests.scripted_airflow import DAG, HANGS, RUN, Says, ScriptedAirflow, page, run_row, said
 
 from .conftest import Connect
 
@@ -23,14 +24,17 @@ TOKEN = "ey-secret"
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def hold_up(server: ScriptedAirflow, request: str, *asking: Any) -> list[asyncio.Task[Any]]:
-    """Start the coroutines ``asking`` as tasks. Return the tasks once the server has received four
-    requests of the kind ``request``. These requests get no answer until a test calls
+OTHER_RUN = RUN.replace("team-a", "team-b")
+
+
+async def hold_up(server: ScriptedAirflow, request: str, *asking: Any, number: int = 4) -> list[asyncio.Task[Any]]:
+    """Start the coroutines ``asking`` as tasks. Return the tasks once the server has received
+    ``number`` requests of the kind ``request``. These requests get no answer until a test calls
     :func:`release`.
     """
     server.told[request] = HANGS
     tasks = [asyncio.create_task(ask) for ask in asking]
-    await until(lambda: server.asked.count(request) >= 4)
+    await until(lambda: server.asked.count(request) >= number)
     return tasks
 
 
@@ -70,10 +74,36 @@ async def test_outputs_that_hang_delay_no_lookups_and_no_cancellations(
     server: ScriptedAirflow, connect: Connect
 ) -> None:
     airflow = connect(server)
-    reading = (runs.outputs(DAG, RUN, []) for runs in [airflow, airflow.cancelling] * 20)
+    reading = (runs.outputs(DAG, run, []) for run in [RUN, OTHER_RUN] for runs in [airflow, airflow.cancelling] * 10)
     hanging = await hold_up(server, "get xcom", *reading)
     assert await airflow.get(DAG, RUN) is not None
     assert await airflow.cancelling.get(DAG, RUN) is not None
+    await release(server, hanging)
+
+
+async def test_run_that_has_published_nothing_does_not_wait_for_outputs_of_others(
+    server: ScriptedAirflow, connect: Connect
+) -> None:
+    airflow = connect(server)
+    hanging = await hold_up(
+        server, "get xcom", *(airflow.outputs(DAG, run, []) for run in [RUN, OTHER_RUN] for _ in range(10))
+    )
+    await until(lambda: server.asked.count("list xcoms") == 20)
+    server.told["list xcoms"] = page("xcom_entries")
+    assert await airflow.outputs(DAG, RUN, []) == Outputs({})
+    assert await airflow.cancelling.outputs(DAG, RUN, []) == Outputs({})
+    await release(server, hanging)
+
+
+async def test_outputs_of_one_namespace_leave_threads_to_other_namespaces(
+    server: ScriptedAirflow, connect: Connect
+) -> None:
+    airflow = connect(server)
+    reading = (runs.outputs(DAG, RUN, []) for runs in [airflow, airflow.cancelling] * 10)
+    hanging = await hold_up(server, "get xcom", *reading, number=2)
+    await until(lambda: server.asked.count("list xcoms") == 20)
+    del server.told["get xcom"]
+    assert await airflow.outputs(DAG, OTHER_RUN, []) == Outputs({"a": 1})
     await release(server, hanging)
 
 

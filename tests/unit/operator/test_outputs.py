@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.outputs import Outputs
 from mljob_operator.core.run.states import RunState, TaskState
+from tests.live.eventually import until
 
 from .conftest import KEY, World
 from .runs import begin, end, finish, newest
@@ -216,6 +220,65 @@ class TestRunDeletedBeforeItsOutputsWereRead:
         world.clock.tick(1)
         await world.look()
         assert world.status.outputs == {"score": 0.5}
+
+
+class TestDeletionWhileTheOutputsAreRead:
+    async def hold_up(self, world: World, monkeypatch: pytest.MonkeyPatch, **spec: object) -> None:
+        """End the run of an MLJob, and wait until the operator reads the outputs. The read does not
+        end.
+        """
+        begun = asyncio.Event()
+
+        async def outputs(*_: object) -> Outputs:
+            begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        monkeypatch.setattr(world.airflow, "outputs", outputs)
+        await world.apply(**spec)
+        await begin(world)
+        world.airflow.end(newest(world), RunState.SUCCESS)
+        world.clock.tick(1)
+        await world.resync.pass_once()
+        await begun.wait()
+
+    def delete(self, world: World) -> None:
+        deleted = world.jobs.user_deletes(KEY, world.clock())
+        assert deleted is not None, "the finalizer holds the MLJob"
+        world.job_controller.observe(deleted)
+
+    @pytest.mark.parametrize("policy", ["Cancel", "Retain"])
+    async def test_deletion_does_not_wait_for_the_outputs(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, policy: str
+    ) -> None:
+        await self.hold_up(world, monkeypatch, deletionPolicy=policy)
+        self.delete(world)
+        await until(lambda: not world.exists)
+        assert "cancel" not in world.airflow.calls
+
+    async def test_deletion_that_comes_before_the_read_is_noticed(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def tasks(*_: object) -> object:
+            monkeypatch.undo()
+            found = await world.airflow.tasks(*_)  # type: ignore[arg-type]
+            self.delete(world)
+            return found
+
+        await world.apply()
+        monkeypatch.setattr(world.airflow, "tasks", tasks)
+        await end(world, RunState.FAILED)
+        assert not world.exists
+        assert "outputs" not in world.airflow.calls
+
+    async def test_mljob_of_the_same_name_does_not_wait_for_the_outputs(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.hold_up(world, monkeypatch)
+        uid = world.jobs.objects.pop(KEY)["metadata"]["uid"]
+        world.observe_deletion(KEY, uid)
+        await world.apply()
+        assert newest(world).state is RunState.QUEUED
 
 
 async def test_outputs_are_lost_if_nothing_holds_the_mljob(world: World) -> None:

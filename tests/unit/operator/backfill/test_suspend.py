@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mljob_contract.mljob import Phase
+from mljob_operator.controllers.mljob.actions import UntilDeleted
 from mljob_operator.controllers.mljob.reconciler import Outcome
 from mljob_operator.controllers.mljob.status_writer import difference
 from mljob_operator.core.mljob.actions import Store
@@ -78,8 +79,8 @@ class TestSuspending:
         advance = reconciler.advance
         stored: list[Job] = []
 
-        async def another_process_is_faster(tracked: TrackedJob) -> Outcome:
-            outcome = await advance(tracked)
+        async def another_process_is_faster(tracked: TrackedJob, until_deleted: UntilDeleted) -> Outcome:
+            outcome = await advance(tracked, until_deleted)
             if isinstance(outcome.action, Store) and not stored and outcome.state is not None:
                 patch = difference(
                     outcome.state,

@@ -19,6 +19,7 @@ from ...ports import DagRuns, Gate, ProbeResult, ReadOnly, RequestMeter
 from .answers import Answer
 from .dag_runs import AirflowRuns
 from .lanes import CONNECTIONS, THREADS, Circuit, Lane, Work
+from .output_turns import OutputTurns
 from .session import Session
 
 T = TypeVar("T")
@@ -42,7 +43,8 @@ class Airflow(AirflowRuns):
 
     Attributes:
         cancelling: The :class:`.DagRuns` to use in a cancellation. Its requests, except for
-            outputs, have their own threads, so a cancellation never waits for submissions.
+            the values of outputs, have their own threads, so a cancellation never waits for
+            submissions.
     """
 
     def __init__(
@@ -67,9 +69,10 @@ class Airflow(AirflowRuns):
             work: Lane(f"airflow {name} {work}", threads, None if work is Work.PROBE else Circuit())
             for work, threads in THREADS.items()
         }
-        super().__init__(session, self._in_lane, prefix=prefix, cancel_dag_id=cancel_dag_id)
+        output_turns = OutputTurns()
+        super().__init__(session, self._in_lane, output_turns, prefix=prefix, cancel_dag_id=cancel_dag_id)
         self.cancelling: DagRuns = AirflowRuns(
-            session, self._in_lane_of_cancellations, prefix=prefix, cancel_dag_id=cancel_dag_id
+            session, self._in_lane_of_cancellations, output_turns, prefix=prefix, cancel_dag_id=cancel_dag_id
         )
         self._dags = DAGApi(session.client)
         self._monitor = MonitorApi(session.client)
@@ -141,6 +144,7 @@ class Airflow(AirflowRuns):
         return result
 
     async def _in_lane_of_cancellations(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        # Outputs are read after the run's end, so the end of other runs must not wait for them.
+        # The values of outputs are read after the run's end, so the end of other runs must not wait
+        # for them.
         lane = work if work is Work.OUTPUTS else Work.CANCELLATIONS
         return await self._in_lane(lane, operation, function, *args)

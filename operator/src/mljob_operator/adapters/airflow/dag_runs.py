@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from mljob_contract.mljob import OutputSource
+from mljob_contract.run_id import RunId
 
 from ...core.run.children import Child
 from ...core.run.facts import Question, RunFact, TaskFact, TaskKey
@@ -20,6 +22,7 @@ from .cancellation import RunCanceller
 from .changes import Changes
 from .children import Children
 from .lanes import Run, Work
+from .output_turns import OutputTurns
 from .outputs import XComOutputs
 from .refusals import Refusals
 from .run_requests import RunRequests
@@ -34,14 +37,19 @@ class AirflowRuns:
     Args:
         session: The session with the Airflow.
         run: Runs a function in a thread for the given kind of request (:mod:`.lanes`).
+        output_turns: The turns of the reads of outputs. All objects that use the same threads share
+            the turns.
         prefix: The prefix of the ids of the dag runs that the operator submits.
         cancel_dag_id: The id of the cancellation DAG. Each run of this DAG ends one run of another
             DAG.
     """
 
-    def __init__(self, session: Session, run: Run, *, prefix: str, cancel_dag_id: str) -> None:
+    def __init__(
+        self, session: Session, run: Run, output_turns: OutputTurns, *, prefix: str, cancel_dag_id: str
+    ) -> None:
         self._session = session
         self._run = run
+        self._output_turns = output_turns
         refusals = Refusals(session)
         self._runs = RunRequests(session, refusals)
         self._outputs = XComOutputs(session)
@@ -108,8 +116,15 @@ class AirflowRuns:
         return await self._run(Work.LOOKUPS, "questions", self._runs.questions, dag_id, run_id)
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """Request the outputs of a run (:meth:`.XComOutputs.read`)."""
-        return await self._run(Work.OUTPUTS, "outputs", self._outputs.read, dag_id, run_id, sources)
+        """Request the outputs of a run (:meth:`.XComOutputs.read`). If the run has published nothing
+        and ``sources`` is empty, the call does not wait for the outputs of other runs.
+        """
+        published = await self._run(Work.LOOKUPS, "published", self._outputs.published, dag_id, run_id)
+        if not published and not sources:
+            return Outputs({})
+        run = RunId.parse(run_id)
+        read = partial(self._run, Work.OUTPUTS, "outputs", self._outputs.read, dag_id, run_id, published, sources)
+        return await self._output_turns.read(run.namespace if run is not None else "", read)
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
         """Trigger the cancellation DAG, which then ends a run (:meth:`.RunCanceller.trigger`)."""

@@ -43,10 +43,10 @@ class Work(StrEnum):
 
     SUBMISSIONS = "submissions"
     LOOKUPS = "lookups"
-    """Requests for single runs and their tasks."""
+    """Requests for single runs, their tasks, and the lists of what the tasks have published."""
     OUTPUTS = "outputs"
-    """Requests for the outputs of single runs. A run may have a thousand XComs, and each takes a
-    request.
+    """Requests for the values of the outputs of single runs. A run may have a thousand XComs, and
+    each takes a request.
     """
     FEED = "feed"
     """Requests for the changes of all runs."""
@@ -81,8 +81,8 @@ class Run(Protocol):
 
     def __call__(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
         """Call ``function(*args)`` in one of the threads for ``work``, and return the result. The
-        requests of a cancellation, except for outputs, have threads of their own, whatever their
-        ``work`` is.
+        requests of a cancellation, except for the values of outputs, have threads of their own,
+        whatever their ``work`` is.
         ``operation`` is the operation's name in metrics.
         """
         ...

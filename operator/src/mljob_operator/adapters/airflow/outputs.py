@@ -8,7 +8,7 @@ Path in the REST API:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -56,7 +56,15 @@ mapped task."""
 
 
 @frozen
-class _XCom:
+class XCom:
+    """An XCom in a list of Airflow's, without its value.
+
+    Attributes:
+        task_id: The task that has pushed the XCom.
+        map_index: The map index of the task instance, or -1 for a task that is not mapped.
+        pushed: When the task pushed the XCom.
+    """
+
     task_id: str
     map_index: int
     pushed: datetime
@@ -102,7 +110,16 @@ class XComOutputs:
         self._xcoms = XComApi(session.client)
         self._values = XComEntries(session)
 
-    def read(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
+    def published(self, dag_id: str, run_id: str) -> list[XCom]:
+        """Return a run's XComs ``mljob_outputs``, without their values, as :meth:`read` expects
+        them. The list has at most ``MAX_XCOMS`` + 1 items, even if there are more XComs.
+
+        This takes one request for each 100 XComs, so at most as many requests as the list of the
+        run's task instances.
+        """
+        return self._list(dag_id, run_id, "~", OUTPUTS_KEY)
+
+    def read(self, dag_id: str, run_id: str, published: Sequence[XCom], sources: Sequence[OutputSource]) -> Outputs:
         """Return the outputs of a run.
 
         Each task may publish outputs in an XCom ``mljob_outputs``, a JSON object. If several tasks
@@ -131,20 +148,24 @@ class XComOutputs:
         Args:
             dag_id: The DAG.
             run_id: The run.
+            published: The XComs ``mljob_outputs`` (:meth:`published`).
             sources: The entries of ``spec.outputs``. Each names an output, a task and an XCom key.
         """
         reading = _Reading(dag_id, run_id, MAX_RUN_BYTES, time.monotonic() + MAX_SECONDS)
         values: dict[str, Any] = {}
         left_out: dict[str, None] = {}
-        for _, value in self._entries(reading, "~", OUTPUTS_KEY, name=None):
+        for _, value in self._entries(reading, published, OUTPUTS_KEY, name=None):
             if isinstance(value, dict):
                 names = _names(value.pop(OMITTED_KEY, None))
                 _replace(values, value, left_out)
                 _replace(left_out, names, values)
         for source in sources:
+            if reading.is_late:
+                reading.omitted.append(f"{source.name} {TOO_SLOW}")
+                continue
+            xcoms = self._list(dag_id, run_id, source.task_id, source.key)
             found = sorted(
-                self._entries(reading, source.task_id, source.key, name=source.name),
-                key=lambda entry: entry[0].map_index,
+                self._entries(reading, xcoms, source.key, name=source.name), key=lambda entry: entry[0].map_index
             )
             if found:
                 mapped = any(xcom.map_index >= 0 for xcom, _ in found)
@@ -152,25 +173,22 @@ class XComOutputs:
                 left_out.pop(source.name, None)
         return Outputs(values, tuple(dict.fromkeys((*reading.omitted, *left_out))))
 
-    def _entries(self, reading: _Reading, task_id: str, key: str, *, name: str | None) -> list[tuple[_XCom, Any]]:
-        """Return the XComs of a run that have the key ``key``, with their values, in the order in
-        which the XComs were pushed. If XComs are left out of the result, add texts to
-        ``reading.omitted``.
+    def _entries(
+        self, reading: _Reading, xcoms: Sequence[XCom], key: str, *, name: str | None
+    ) -> list[tuple[XCom, Any]]:
+        """Return XComs with their values, in the order in which the XComs were pushed. If XComs are
+        left out of the result, add texts to ``reading.omitted``.
 
         Args:
             reading: The state of reading the run's outputs.
-            task_id: The task that has pushed the XComs, or ``~`` for all tasks of the run.
-            key: The XCom key.
+            xcoms: The XComs (:meth:`_list`).
+            key: The key of the XComs.
             name: The name of the output in ``spec.outputs``, or None for the key ``mljob_outputs``.
                 With a name, the result is empty if at least one XCom can't be read, or if there are
                 more than ``MAX_XCOMS`` XComs. With None, the result has all readable XComs among
                 the first ``MAX_XCOMS`` XComs that Airflow lists.
         """
-        if reading.is_late:
-            reading.omitted.append(f"{name or OUTPUTS_KEY} {TOO_SLOW}")
-            return []
         found = []
-        xcoms = list(islice(self._list(reading, task_id, key), MAX_XCOMS + 1))
         if len(xcoms) > MAX_XCOMS:
             reading.omitted.append(name or f"{OUTPUTS_KEY} of more than {MAX_XCOMS} tasks")
             if name is not None:
@@ -185,19 +203,32 @@ class XComOutputs:
                     return []
         return found
 
-    def _list(self, reading: _Reading, task_id: str, key: str) -> Iterator[_XCom]:
+    def _list(self, dag_id: str, run_id: str, task_id: str, key: str) -> list[XCom]:
+        """Request a list of the XComs of a run that have the key ``key``. The list has at most
+        ``MAX_XCOMS`` + 1 items, so that the caller can see whether there are more than
+        ``MAX_XCOMS``.
+
+        Args:
+            dag_id: The DAG.
+            run_id: The run.
+            task_id: The task that has pushed the XComs, or ``~`` for all tasks of the run.
+            key: The key of the XComs.
+        """
         rows = self._session.lists.rows(
             "xcom_entries",
             self._xcoms.get_xcom_entries_without_preload_content,
-            reading.dag_id,
-            reading.run_id,
+            dag_id,
+            run_id,
             task_id,
             xcom_key=key,
             order_by=["timestamp"],
         )
-        return (_XCom(row.text("task_id"), row.number("map_index"), row.time("timestamp")) for row in rows)
+        return [
+            XCom(row.text("task_id"), row.number("map_index"), row.time("timestamp"))
+            for row in islice(rows, MAX_XCOMS + 1)
+        ]
 
-    def _value(self, reading: _Reading, xcom: _XCom, key: str) -> Any:
+    def _value(self, reading: _Reading, xcom: XCom, key: str) -> Any:
         """Request the value of an XCom.
 
         Raises:

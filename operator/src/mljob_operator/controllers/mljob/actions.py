@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
@@ -36,6 +38,10 @@ change. After this wait, the request of this process has arrived at Airflow or i
 """
 
 
+UntilDeleted = Callable[[], AbstractAsyncContextManager[None]]
+"""The type of :attr:`ActionContext.until_deleted`."""
+
+
 class ActionContext:
     """What an action for one MLJob needs.
 
@@ -44,9 +50,17 @@ class ActionContext:
         state: The state from which the operator has chosen the action.
         airflows: Access to all Airflows.
         jobs: Access to the MLJobs in the Kubernetes API.
+        until_deleted: Returns the context manager :attr:`until_deleted`.
     """
 
-    def __init__(self, tracked: TrackedJob, state: State, airflows: Airflows, jobs: JobStore) -> None:
+    def __init__(
+        self, tracked: TrackedJob, state: State, airflows: Airflows, jobs: JobStore, until_deleted: UntilDeleted
+    ) -> None:
+        self.until_deleted = until_deleted
+        """Returns an asynchronous context manager for requests that a deleted MLJob does not need.
+        The block ends with a ``Conflict`` as soon as somebody deletes the MLJob
+        (:meth:`.WorkerState.until_deleted`).
+        """
         self._tracked = tracked
         self.state = state
         self._airflows = airflows

@@ -30,7 +30,7 @@ from ...errors import (
     backoff,
 )
 from ...ports import Airflows, Clock, JobStore
-from .actions import UNKNOWN_FOR, ActionContext, Actions, user_of
+from .actions import UNKNOWN_FOR, ActionContext, Actions, UntilDeleted, user_of
 from .backfill_actions import BackfillActions
 from .cancellation_actions import CancellationActions
 from .classifier import Classifier
@@ -157,11 +157,15 @@ class Reconciler:
         """
         self._airflows.request_probe(airflow)
 
-    async def advance(self, tracked: TrackedJob) -> Outcome:
+    async def advance(self, tracked: TrackedJob, until_deleted: UntilDeleted) -> Outcome:
         """Decide on the next action and carry the action out, repeatedly, until the next action is
         Wait, Store, Release or Expire, or until the MLJob does not exist any more. The caller
         carries out these four actions. An ``AirflowError`` or ``ReferenceMissing`` is recorded in
         ``transient.last_error`` of :attr:`Outcome.tracked` instead of being raised.
+
+        Args:
+            tracked: The MLJob.
+            until_deleted: :attr:`.ActionContext.until_deleted`.
 
         Raises:
             Conflict: The MLJob has changed meanwhile. The caller has to read the MLJob, and call
@@ -180,7 +184,7 @@ class Reconciler:
             before = action
             if isinstance(action, Wait | Store | Release | Expire):
                 return Outcome(tracked, state, action)
-            context = ActionContext(tracked, state, self._airflows, self._jobs)
+            context = ActionContext(tracked, state, self._airflows, self._jobs, until_deleted)
             if isinstance(action, actions.Submit | actions.ClearFailed):
                 self.classifier.reserve_run(state)
             try:

@@ -141,10 +141,17 @@ class RunActions:
     async def _outputs(self, context: ActionContext) -> Outputs:
         """Request the run's outputs from Airflow, and first the run's conf, because the outputs may
         contain values from Secrets.
+
+        The outputs of other runs may delay the answer. The deletion of the MLJob ends the wait,
+        because the finalizer of a deleted MLJob whose run has ended is removed without the outputs.
+
+        Raises:
+            Conflict: Somebody has deleted the MLJob meanwhile.
         """
         run = context.state.run
-        await self._confs.read(context.state, context.dag_runs)
-        return await context.dag_runs.outputs(run.dag_id, run.run_id, context.job.spec.outputs)
+        async with context.until_deleted():
+            await self._confs.read(context.state, context.dag_runs)
+            return await context.dag_runs.outputs(run.dag_id, run.run_id, context.job.spec.outputs)
 
     async def _run(self, context: ActionContext) -> RunFact | None:
         """Request the run's state from Airflow. Return None if Airflow has no such run. If Airflow

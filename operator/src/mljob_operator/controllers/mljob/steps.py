@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from mljob_contract.mljob import FINISHED
 
@@ -186,7 +187,7 @@ class Steps:
         while True:
             before, begin_count = worker.tracked, worker.begin_count
             assert before is not None
-            outcome = await self._reconciler.advance(before)
+            outcome = await self._reconciler.advance(before, partial(worker.until_deleted, before.job))
             if not worker.accept(outcome.tracked.job if outcome.tracked is not None else None, before.job):
                 # The MLJob was deleted meanwhile. If the watch has delivered a new MLJob of the
                 # same name, the next step handles the new MLJob.

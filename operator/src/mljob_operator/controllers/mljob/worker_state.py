@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -24,6 +25,7 @@ from ...core.run.observed_run import LONG_AGO, fold, observe, tells_nothing_new
 from ...core.run.run_key import RunKey
 from ...core.run.states import FINISHED_TASK, TERMINAL_PHASES, RunState
 from ...core.status.tasks import RunTasks
+from ...errors import Conflict
 
 Done = Callable[[], None]
 
@@ -41,6 +43,8 @@ MAX_UNREAD_FACTS = 10_000
 for the end of a backoff, has so many. The oldest facts are dropped. The change feed has the states
 of their runs and tasks.
 """
+DELETED_MEANWHILE = "the MLJob was deleted meanwhile"
+"""The message of the Conflict that ends the block of :meth:`WorkerState.until_deleted`."""
 
 
 @dataclass(slots=True)
@@ -118,6 +122,7 @@ class WorkerState:
         awaits_turn: Whether the MLJob waits in the queue of writes, with a changed status or with
             input that may change the status.
         writing: Whether a status patch is being sent.
+        read_limit: Ends the read in the block of :meth:`until_deleted`. None outside of this block.
         failures: The number of failed steps in a row.
         begin_count: How many times ``begin`` was called. If the number changes during a step, the
             step's outcome is dropped.
@@ -140,6 +145,7 @@ class WorkerState:
     refining_since: datetime | None = None
     awaits_turn: bool = False
     writing: bool = False
+    read_limit: asyncio.Timeout | None = None
     failures: int = 0
     begin_count: int = 0
 
@@ -233,9 +239,12 @@ class WorkerState:
 
     def update(self, job: Job) -> None:
         """Track a later version of the MLJob. If another process has begun a new attempt or has set
-        a terminal phase, set the observed run to the run in the status of this version.
+        a terminal phase, set the observed run to the run in the status of this version. If somebody
+        has deleted the MLJob, end the read in the block of :meth:`until_deleted`.
         """
         assert self.tracked is not None
+        if job.deleting and not self.tracked.job.deleting:
+            self._end_read()
         if not self.writing and _ends(self.tracked.job, job):
             self._begin_after_end(job)
             return
@@ -382,8 +391,42 @@ class WorkerState:
         for done in unstored:
             done()
 
+    @asynccontextmanager
+    async def until_deleted(self, job: Job) -> AsyncIterator[None]:
+        """Return an asynchronous context manager for a step's requests that a deleted MLJob does
+        not need. A worker runs at most one such block at a time.
+
+        Args:
+            job: The version of the MLJob from which the step has begun.
+
+        Raises:
+            Conflict: Since this version, somebody has deleted the MLJob, possibly during the block.
+                This ends the block, also if finalizers still hold the MLJob.
+        """
+        if self.job is None or self.job.uid != job.uid or (self.job.deleting and not job.deleting):
+            raise Conflict(DELETED_MEANWHILE)
+        limit = self.read_limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                yield
+        except TimeoutError:
+            if limit.expired():
+                raise Conflict(DELETED_MEANWHILE) from None
+            raise
+        finally:
+            self.read_limit = None
+
+    def _end_read(self) -> None:
+        if self.read_limit is not None:
+            self.read_limit.reschedule(asyncio.get_running_loop().time())
+            # An expired limit can't be rescheduled again.
+            self.read_limit = None
+
     def forget(self) -> None:
-        """Drop the input and the timers, and call all callbacks, because no MLJob needs the input."""
+        """Drop the input and the timers, call all callbacks, and end the read in the block of
+        :meth:`until_deleted`, because no MLJob needs these any more.
+        """
+        self._end_read()
         self.unstored += self.done
         self.done = []
         self.inbox.facts, self.inbox.snapshots = [], []
