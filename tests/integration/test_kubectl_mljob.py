@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,11 @@ from devstack.stack import Stack
 from mljob.cli.session import Session
 from mljob.errors import Invalid
 from mljob_contract.resource import API_VERSION
-from tests.live.kubectl import Kubectl
+from tests.live.kubectl import Kubectl, KubectlError
 from tests.live.mljobs import manifest
 from tests.live.plugin import Plugin, write_kubeconfig
 from tests.mistakes import OTHERS, RULES, VALID, Mistake
+from tests.yaml_scalars import KEYS, SCALARS
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,27 @@ def test_api_server_refuses_each_mistake_that_lint_finds(mistake: Mistake, kubec
 def test_api_server_accepts_what_lint_accepts(kind: str, plugin: Plugin) -> None:
     told = plugin("lint", "--server", "-", stdin=json.dumps(VALID[kind]))
     assert told == (0, "", "1 checked, 0 mistakes\n")
+
+
+def read_by_kubectl(kubectl: Kubectl, mapping: str) -> dict[str, Any]:
+    text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\nread: {mapping}\n"
+    made: dict[str, Any] = json.loads(kubectl("label", "--local", "-f", "-", "a=b", "-o", "json", stdin=text))
+    return made["read"]
+
+
+def test_kubectl_reads_scalars_as_documented(kubectl: Kubectl) -> None:
+    named = {f"v{index}": scalar for index, scalar in enumerate(SCALARS)}
+    read = read_by_kubectl(kubectl, f"{{{', '.join(f'{name}: {scalar}' for name, scalar in named.items())}}}")
+    assert {scalar: read[name] for name, scalar in named.items()} == SCALARS
+
+
+@pytest.mark.parametrize(("key", "stored"), KEYS.items())
+def test_kubectl_stores_keys_as_documented(key: str, stored: str | None, kubectl: Kubectl) -> None:
+    if stored is None:
+        with pytest.raises(KubectlError, match="unsupported map key"):
+            read_by_kubectl(kubectl, f"{{{key}: 1}}")
+    else:
+        assert read_by_kubectl(kubectl, f"{{{key}: 1}}") == {stored: 1}
 
 
 def test_lint_on_the_server_knows_the_stored_object(plugin: Plugin, kubectl: Kubectl, namespace: str) -> None:

@@ -1,7 +1,7 @@
 """Reads YAML documents as kubectl reads them, and records the line number of each field.
 
-kubectl converts YAML to JSON. So a date or time is read as a text, NaN is a mistake, and a key such
-as ``1`` is read as a text.
+kubectl converts YAML to JSON. So NaN is a mistake, and a key such as ``1`` is read as a text. A key
+that kubectl changes, such as ``on`` to ``true``, is a mistake.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from .findings import Finding
 from .text import plain
+from .yaml_scalars import Loader, stored_key
 
 MAX_BYTES = 8 * 1024 * 1024
 """The maximum size of a file, in bytes."""
@@ -35,15 +36,8 @@ class DocumentError(ValueError):
     """
 
 
-class _Loader(yaml.CSafeLoader): ...
-
-
 _MERGE = "tag:yaml.org,2002:merge"
-_NOT_IN_KUBERNETES = {"tag:yaml.org,2002:timestamp"}
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NOT_IN_KUBERNETES]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
+_STRING = "tag:yaml.org,2002:str"
 
 
 @dataclass
@@ -82,7 +76,7 @@ def documents(text: str) -> Iterator[Document]:
         raise DocumentError(f"has more than {MAX_BYTES} bytes")
     try:
         _refuse_excess(text)
-        loader = _Loader(text)
+        loader = Loader(text)
         while loader.check_node():
             node = loader.get_node()
             document = _Converter(loader).convert(node) if node is not None else Document(None)
@@ -98,7 +92,7 @@ def _refuse_excess(text: str) -> None:
     builds the nodes.
     """
     levels = count = 0
-    for event in yaml.parse(text, _Loader):
+    for event in yaml.parse(text, Loader):
         if isinstance(event, yaml.CollectionStartEvent):
             levels += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -123,7 +117,7 @@ def _line(mark: Any) -> int:
 
 
 class _Converter:
-    def __init__(self, loader: yaml.CSafeLoader) -> None:
+    def __init__(self, loader: Loader) -> None:
         self._loader = loader
         self._left = MAX_NODES
         self._document = Document(None)
@@ -160,6 +154,9 @@ class _Converter:
             below = f"{path}.{key}" if path else key
             if key in found:
                 self._complain(below, "is given twice", key_node)
+            elif key_node.tag != _STRING and (stored := stored_key(self._loader, key_node)) != key:
+                does = "refuses this key" if stored is None else f"stores it as {plain(stored, MAX_QUOTED)!r}"
+                self._complain(below, f"is a key without quotes, and kubectl {does}; quote it", key_node)
             self._document.lines[below] = key_node.start_mark.line + 1
             found[key] = self._value(value_node, below, level + 1)
         return {**inherited, **found}

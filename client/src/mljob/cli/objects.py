@@ -44,7 +44,10 @@ def text_of(value: Any, output: Format) -> str:
         return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
     import yaml
 
-    return str(yaml.safe_dump(shown, sort_keys=False, allow_unicode=not _HIDDEN.search(text), width=1_000))
+    from ..yaml_scalars import Dumper
+
+    allowed = not _HIDDEN.search(text)
+    return str(yaml.dump(shown, Dumper=Dumper, sort_keys=False, allow_unicode=allowed, width=1_000))
 
 
 def _without_managers(value: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ..findings import Finding, meant
 from ..manifest import MAX_NAME
 from ..misfits import field_of, in_words, quoted
 from ..text import plain
+from ..yaml_scalars import whole
 from .schemas import broken_rules, is_time, schema_of, unknown_fields, wrong_times
 
 SPECS: dict[str, type[BaseModel]] = {
@@ -45,7 +46,7 @@ def check(document: Document) -> list[Finding]:
     """Return the mistakes in a document, in the order of their lines. :func:`is_ours` must be True
     for the document's content.
     """
-    value = document.value
+    value = whole(document.value)
     found = [*document.findings, *_of_kind(value)]
     kind = value.get("kind")
     if kind in SPECS:

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
+from mljob.cli.objects import text_of
+from mljob.cli.options import Format
 from mljob.documents import MAX_DOCUMENTS, MAX_LEVELS, MAX_NODES, DocumentError, documents
 from mljob.findings import Finding
 from mljob.lint import check, is_ours
 from mljob.lint.schemas import CRDS, schema_of
 from tests.mistakes import OTHERS, RULES, VALID, Mistake
+from tests.yaml_scalars import KEYS, SCALARS
 
 ROOT = Path(__file__).resolve().parents[4]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
@@ -110,8 +113,37 @@ def test_missing_part_is_found(part: str) -> None:
 
 
 def test_times_and_numbers_of_a_conf_are_those_of_json() -> None:
-    [document] = documents(conf("{at: 2026-01-01T00:00:00Z, rate: 1.5, many: 3, on: true}"))
-    assert document.value["spec"]["conf"] == {"at": "2026-01-01T00:00:00Z", "rate": 1.5, "many": 3, "on": True}
+    [document] = documents(conf("{at: 2026-01-01T00:00:00Z, rate: 1.5, many: 3, quick: true}"))
+    assert document.value["spec"]["conf"] == {"at": "2026-01-01T00:00:00Z", "rate": 1.5, "many": 3, "quick": True}
+
+
+@pytest.mark.parametrize(("scalar", "value"), SCALARS.items())
+def test_scalar_is_read_as_kubectl_reads_it(scalar: str, value: Any) -> None:
+    [document] = documents(f"v: {scalar}")
+    read = document.value["v"]
+    assert (read, isinstance(read, bool), document.findings) == (value, isinstance(value, bool), [])
+
+
+@pytest.mark.parametrize(("key", "stored"), KEYS.items())
+def test_key_that_kubectl_changes_is_found(key: str, stored: str | None) -> None:
+    [document] = documents(f"{{{key}: 1}}")
+    [read] = document.value
+    said = "refuses this key" if stored is None else f"stores it as {stored!r}"
+    assert [str(finding) for finding in document.findings] == (
+        [] if stored == read else [f"{read}: is a key without quotes, and kubectl {said}; quote it"]
+    )
+
+
+@pytest.mark.parametrize("text", [*SCALARS, *KEYS])
+def test_printed_text_is_read_as_the_same_text(text: str) -> None:
+    [document] = documents(text_of({text: text}, Format.YAML))
+    assert (document.value, document.findings) == ({text: text}, [])
+
+
+def test_whole_number_with_an_exponent_is_an_integer() -> None:
+    assert found_in(yaml.safe_dump(VALID["MLJob"]) + "  activeDeadlineSeconds: 1e3\n") == []
+    [finding] = found_in(yaml.safe_dump(VALID["MLJob"]) + "  activeDeadlineSeconds: 1.5e0\n")
+    assert finding.path == "spec.activeDeadlineSeconds"
 
 
 @pytest.mark.parametrize("number", [".nan", "-.inf", "1.0e+999"])
