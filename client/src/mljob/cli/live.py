@@ -15,7 +15,7 @@ import typer
 from ..changes import Outage
 from ..resource import MLJob
 from .pages import Look, change_line, job_lines
-from .screen import Line, Piece, Screen, as_text
+from .screen import MIN_WIDTH, Line, Piece, Screen, as_text
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -45,13 +45,15 @@ def look_of(screen: Screen) -> Look:
 @contextmanager
 def drawn(screen: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
     """Draw a page again and again during the ``with`` block. ``lines`` returns the current lines of
-    the page. The last page stays on the screen.
+    the page. Each line is cut at the width of the terminal. The last page stays on the screen.
     """
     from rich.live import Live
     from rich.text import Text
 
     def page() -> Text:
-        return Text("\n").join(as_text(line) for line in lines()[: rows_of(screen)])
+        # A join takes no_wrap and overflow from the separator.
+        between = Text("\n", no_wrap=True, overflow="ellipsis")
+        return between.join(as_text(line) for line in lines()[: rows_of(screen)])
 
     with Live(get_renderable=page, console=screen.console(), refresh_per_second=FRAMES_PER_SECOND, transient=False):
         yield
@@ -98,7 +100,8 @@ class JobPage:
         another thread changes the page.
         """
         outage = self._outage
-        shown = job_lines(self.state, self._look, now(), self._screen.height - _OTHER_ROWS)
+        screen = self._screen
+        shown = job_lines(self.state, self._look, now(), screen.height - _OTHER_ROWS, screen.width or MIN_WIDTH)
         if outage is None:
             return shown
         return [*shown[: rows_of(self._screen) - 1], [Piece(str(outage))]]

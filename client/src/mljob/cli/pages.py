@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from textwrap import wrap
 
 from ..failure_log import LogEnd
 from ..render import fields, numbers
@@ -83,19 +84,26 @@ def list_lines(rows: Sequence[Row], look: Look, *, with_namespace: bool, titles:
     return made
 
 
-def job_lines(job: MLJob, look: Look, now: datetime, most_tasks: int) -> list[Line]:
-    """Return the lines of the live page about one MLJob and its tasks. The page shows at most
-    ``most_tasks`` tasks. If ``most_tasks`` is below :data:`MIN_TASKS`, the limit is
-    :data:`MIN_TASKS`.
+def job_lines(job: MLJob, look: Look, now: datetime, most_tasks: int, width: int) -> list[Line]:
+    """Return the lines of the live page about one MLJob and its tasks.
+
+    Args:
+        job: The MLJob.
+        look: The icons and bars of the screen.
+        now: The current time, for durations.
+        most_tasks: The maximum number of tasks if the MLJob's sentence takes one line. Each further
+            line of the sentence takes the place of a task. The page has room for at least
+            :data:`MIN_TASKS` tasks.
+        width: The number of columns at which the MLJob's sentence is wrapped.
     """
     row = row_of(job, now)
     share = f"{look.bar(row.percent)} {row.percent}%" if row.percent is not None else ""
     parts = [Piece(row.name, is_strong=True), look.sign(row.sign), Piece(share), Piece(row.progress), Piece(row.took)]
     head = [piece for part in parts if part.text for piece in (part, Piece("  "))]
-    said = sentence(job)
-    lines: list[Line] = [head, *([[Piece(f"{INDENT}{said}")]] if said else []), []]
+    said = wrap(sentence(job), width - len(INDENT))
+    lines: list[Line] = [head, *([Piece(f"{INDENT}{line}")] for line in said), []]
     tasks = tasks_of(job.raw_status)
-    shown = _worth_showing(tasks, most_tasks)
+    shown = _worth_showing(tasks, most_tasks - max(len(said) - 1, 0))
     lines += task_lines(shown, look, now)
     left_out = len(tasks) - len(shown) + (fields.whole(job.raw_status, "tasksOmitted") or 0)
     if left_out:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -18,6 +19,23 @@ class Ended(NamedTuple):
 
 class Plugin(Protocol):
     def __call__(self, *arguments: str) -> Ended: ...
+
+
+class Terminal(io.StringIO):
+    """A terminal that keeps what is written."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A terminal of 80 columns and 24 rows, without colours."""
+    for name, value in {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "24"}.items():
+        monkeypatch.setenv(name, value)
+    return Terminal()
 
 
 @pytest.fixture

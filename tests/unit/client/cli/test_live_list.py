@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 
 from mljob.changes import Change, ChangeKind
+from mljob.cli.live import JobPage, drawn
 from mljob.cli.live_list import LiveList
-from mljob.cli.screen import Screen
+from mljob.cli.screen import Line, Piece, Screen
 from mljob.resource import MLJob
+from tests.unit.client.cli.conftest import Terminal
 from tests.unit.client.statuses import failed, running, succeeded
 
 
@@ -80,3 +83,25 @@ def test_outage_is_one_line_and_begins_when_the_connection_is_lost(
     assert names(shown)[-1] == first
     assert lines(Change(ChangeKind.CONNECTED)) == []
     assert lines(Change(ChangeKind.DISCONNECTED, None, "again")) == ["Not live since 12:01:00 UTC: again"]
+
+
+def test_lines_are_cut_at_the_width_of_the_terminal(terminal: Terminal) -> None:
+    screen = Screen(terminal)
+    page: list[Line] = [[Piece(f"job-{index:02}  {'There is no DAG. ' * 20}")] for index in range(23)]
+    with drawn(screen, lambda: page):
+        pass
+    shown = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", terminal.getvalue()).splitlines()
+    assert [line.rstrip() for line in shown if line][-1].startswith("job-22")
+    assert max(map(len, shown)) <= 80
+
+
+def test_sentence_about_a_watched_mljob_is_wrapped_and_takes_the_place_of_tasks(terminal: Terminal) -> None:
+    message = "There is no DAG 'trian_model' in Airflow. " * 6 + "Rename."
+    tasks = [{"taskId": f"task-{number}", "state": "running"} for number in range(60)]
+    page = JobPage(job("a", running(message=message, tasks=tasks)), Screen(terminal)).lines()
+    texts = ["".join(piece.text for piece in line) for line in page]
+    said = texts[1 : texts.index("")]
+    assert " ".join(line.strip() for line in said) == message
+    assert max(map(len, said)) <= 80
+    assert len(page) <= 23
+    assert texts[-1] == f"  and {60 - len(page) + len(said) + 3} more tasks"
