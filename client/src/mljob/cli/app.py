@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -76,6 +77,7 @@ def run(arguments: Sequence[str]) -> int:
     output has closed the pipe. Wrong options, :class:`.MLJobError` and ``OSError`` lead to a
     printed message. For other errors, the traceback is printed too, and the exit code is ERROR.
     """
+    _let_stdout_take_any_text()
     try:
         app = application(arguments[0] if arguments else None)
         code = get_command(app).main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
@@ -92,6 +94,12 @@ def run(arguments: Sequence[str]) -> int:
     if code == Exit.INTERRUPTED and (sentence := goes_on.get()):
         typer.echo(f"\n{sentence}", err=True)
     return code if isinstance(code, int) else Exit.SUCCESS
+
+
+def _let_stdout_take_any_text() -> None:
+    """Have standard output write a character that its encoding lacks as an escape."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _print_error(error: Exception) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Any
 
 from ..hidden_characters import HIDDEN
@@ -35,19 +36,34 @@ def dumped(objects: list[dict[str, Any]], output: Format, *, as_list: bool) -> s
 
 def text_of(value: Any, output: Format) -> str:
     """Return a value as JSON or YAML. Control characters, invisible characters and bidirectional
-    formatting characters are escaped. Objects and lists that are nested deeper than
+    formatting characters are escaped. If the encoding of standard output lacks a character, all
+    characters outside of ASCII are escaped. Objects and lists that are nested deeper than
     :data:`.MAX_LEVELS` levels become null.
     """
     shown = shallow(value)
     text = json.dumps(shown, indent=4, ensure_ascii=False) + "\n"
     if output is Format.JSON:
-        return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
+        escaped = _escaped(text)
+        return escaped if _stdout_has(escaped) else _escaped(json.dumps(shown, indent=4) + "\n")
     import yaml
 
     from ..yaml_scalars import Dumper
 
-    allowed = not _HIDDEN.search(text)
+    allowed = not _HIDDEN.search(text) and _stdout_has(text)
     return str(yaml.dump(shown, Dumper=Dumper, sort_keys=False, allow_unicode=allowed, width=1_000))
+
+
+def _escaped(text: str) -> str:
+    return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def _stdout_has(text: str) -> bool:
+    """Return whether the encoding of standard output has all characters of a text."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _without_managers(value: dict[str, Any]) -> dict[str, Any]:

@@ -58,8 +58,6 @@ class Screen:
         self.stream = stream or sys.stdout
         self.is_terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb"
         self.has_unicode = (self.stream.encoding or "").lower().replace("-", "").startswith("utf")
-        if not self.has_unicode and hasattr(self.stream, "reconfigure"):
-            self.stream.reconfigure(errors="backslashreplace")
 
     @property
     def width(self) -> int | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mljob.cli.app import MODULES, application
 from mljob.cli.completion import answer
@@ -162,6 +164,20 @@ def test_terminal_without_unicode_gets_ascii(cluster: MLJobCluster, kubeconfig: 
     assert told.returncode == 0, told.stderr
     assert "! Failed" in told.stdout
     assert told.stdout.isascii()
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+def test_stdout_that_lacks_characters_gets_escapes(encoding: str, cluster: MLJobCluster, kubeconfig: Path) -> None:
+    outputs = {"note": "Größe 日本 🚀", "日": "本"}
+    cluster.put("digits", status=succeeded(outputs=outputs))
+    environment = {"KUBECONFIG": str(kubeconfig), "PYTHONIOENCODING": encoding}
+    for output, load in (("json", json.loads), ("yaml", yaml.safe_load)):
+        told = program("list", "-o", output, **environment)
+        assert (told.returncode, told.stderr) == (0, "")
+        assert load(told.stdout)["items"][0]["status"]["outputs"] == outputs
+    told = program("sweep", "train", "--name=x", "--grid=text=ja,日本", "--wait", "--timeout=0", **environment)
+    assert told.returncode == 3, told.stderr
+    assert "text=\\u65e5\\u672c" in told.stdout
 
 
 @pytest.mark.parametrize(
