@@ -54,7 +54,7 @@ def retry(
                 err=True,
             )
     if code is Exit.SUCCESS and (wait or watch):
-        return _followed(session, jobs, watch, limit)
+        return _followed(session, jobs, selector, limit, live=watch)
     if code is Exit.SUCCESS and len(jobs) == 1:
         typer.echo(f"Follow it: kubectl mljob watch {jobs[0].name} {session.scope}".rstrip(), err=True)
     return code
@@ -109,7 +109,7 @@ def resume(
     limit = seconds(timeout)
     jobs = session.jobs(names, selector)
     code = _change_each(jobs, lambda job: job.resume(), "resumed")
-    return _followed(session, jobs, watch, limit) if (wait or watch) and code is Exit.SUCCESS else code
+    return _followed(session, jobs, selector, limit, live=watch) if (wait or watch) and code is Exit.SUCCESS else code
 
 
 def _change_each(jobs: list[Job], change: Callable[[Job], object], done: str) -> Exit:
@@ -128,12 +128,12 @@ def _change_each(jobs: list[Job], change: Callable[[Job], object], done: str) ->
     return code
 
 
-def _followed(session: Session, jobs: list[Job], watch: bool, timeout: float | None) -> int:
+def _followed(session: Session, jobs: list[Job], selector: str | None, timeout: float | None, *, live: bool) -> int:
     from .following import shown_to_the_end, waited_for
 
-    if watch and len(jobs) == 1:
+    if live and len(jobs) == 1:
         return shown_to_the_end(session, jobs[0], timeout)
-    return waited_for(session, jobs, timeout)
+    return waited_for(session, jobs, timeout, selector=selector)
 
 
 def _is_open(job: Job) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -67,14 +68,25 @@ def waited_for(
             MLJob that no longer matches the selector counts as cancelled.
         quiet: Whether to print nothing.
     """
+    from ..resource import MLJob
+    from ..sync.job import collection_path
+    from ..sync.watch import watch_objects
+
     session.follows([job.name for job in jobs], selector)
     deadline = None if timeout is None else monotonic() + timeout
-    wait = _Wait([job.state for job in jobs], quiet=quiet)
-    changes = session.client.watch(
-        selector if len(jobs) > 1 else None,
-        field_selector=f"metadata.name={jobs[0].name}" if len(jobs) == 1 else None,
-        deadline=deadline,
-    )
+    states = {job.state.uid: job.state for job in jobs}
+    wait = _Wait(states.values(), quiet=quiet)
+    chosen = {"labelSelector": selector} if selector else {}
+    if len(jobs) == 1:
+        chosen = {"fieldSelector": f"metadata.name={jobs[0].name}"}
+
+    def awaited(raw: dict[str, Any]) -> MLJob | None:
+        # A namespace may have many large MLJobs, so the watch stores only those in ``jobs``.
+        state = MLJob(raw)
+        return state if state.uid in states else None
+
+    path = collection_path(session.client.namespace)
+    changes = watch_objects(session.client.transport, path, awaited, chosen, deadline)
     with closing(changes) as received:
         for change in received:
             wait.take(change)
@@ -91,7 +103,7 @@ class _Wait:
         codes: The exit codes of the MLJobs that have ended.
     """
 
-    def __init__(self, states: list[MLJob], *, quiet: bool) -> None:
+    def __init__(self, states: Iterable[MLJob], *, quiet: bool) -> None:
         from ..changes import Outages
 
         self.codes: list[Exit] = []
@@ -105,7 +117,7 @@ class _Wait:
     def is_over(self) -> bool:
         return not self._waiting
 
-    def take(self, change: Change[MLJob]) -> None:
+    def take(self, change: Change[MLJob | None]) -> None:
         from ..changes import ChangeKind
         from .live import tell_outage
 

@@ -78,7 +78,7 @@ def sweep(
     if wait:
         from .following import waited_for
 
-        return waited_for(session, jobs, limit)
+        return waited_for(session, jobs, limit, selector=f"{SWEEP_LABEL}={name}")
     return None
 
 

@@ -68,6 +68,23 @@ def test_retry_that_waits_has_the_code_of_the_new_attempt(option: str, cluster: 
     assert "! Failed" not in told.out
 
 
+@pytest.mark.parametrize("command", ["retry", "resume"])
+def test_waiting_for_selected_mljobs_watches_only_these(command: str, cluster: MLJobCluster, plugin: Plugin) -> None:
+    watched: list[str | None] = []
+
+    def operator(asked: Asked) -> None:
+        if asked.query.get("watch") == "true":
+            watched.append(asked.query.get("labelSelector"))
+            for name in ("a", "b"):
+                cluster.put(name, status=cancelled())
+
+    for name in ("a", "b"):
+        cluster.put(name, status=failed(), labels={"team": "vision"})
+    cluster.interfere = operator
+    told = plugin(command, "-l", "team=vision", "--wait")
+    assert (told.code, watched) == (2, ["team=vision"])
+
+
 @pytest.mark.parametrize(
     ("spec", "waits"), [({}, "for the operator"), ({"suspend": True}, "until the MLJob is resumed")]
 )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mljob import Client
-from mljob.changes import Outage
+from mljob.changes import Change, Known, Outage, State
 from mljob.cli import following, live
 from mljob.cli.screen import Line, Screen
 from mljob.cli.session import Session, goes_on
@@ -124,6 +124,30 @@ def test_wait_for_several_without_time_tells_those_that_have_ended(cluster: MLJo
     first, second = told.out.splitlines()
     assert "ValueError: no data" in first
     assert "It did not end within 0 seconds, and goes on." in second
+
+
+def test_wait_by_names_stores_no_other_mljobs(
+    cluster: MLJobCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c", "d"):
+        cluster.put(name, status=running())
+    when_watched(
+        cluster,
+        lambda: cluster.put("c", status=succeeded()),
+        lambda: cluster.put("a", status=succeeded()),
+        lambda: cluster.put("b", status=succeeded()),
+    )
+    stored: set[str] = set()
+
+    class Spy(Known[Any]):
+        def put(self, state: State[Any]) -> list[Change[Any]]:
+            if state.item is not None:
+                stored.add(state.item.name)
+            return super().put(state)
+
+    monkeypatch.setattr("mljob.sync.watch.Known", Spy)
+    assert plugin("wait", "a", "b").code == 0
+    assert stored == {"a", "b"}
 
 
 def refuse_watches(cluster: MLJobCluster, times: int) -> None:

@@ -197,6 +197,20 @@ def test_sweep_creates_an_mljob_for_each_point(cluster: MLJobCluster, plugin: Pl
     assert plugin(*arguments).out == told.out, "the same sweep again creates nothing"
 
 
+def test_wait_for_a_sweep_watches_only_the_sweep(cluster: MLJobCluster, plugin: Plugin) -> None:
+    watched: list[str | None] = []
+
+    def operator(asked: Asked) -> None:
+        if asked.query.get("watch") == "true":
+            watched.append(asked.query.get("labelSelector"))
+            for item in cluster.all():
+                cluster.put(item["metadata"]["name"], status=succeeded())
+
+    cluster.interfere = operator
+    told = plugin("sweep", "train", "--name=lr", "--grid=lr=0.1,0.01", "--wait")
+    assert (told.code, watched) == (0, ["mljob.dev/sweep=lr"])
+
+
 def test_list_says_which_values_an_mljob_of_a_sweep_has(cluster: MLJobCluster, plugin: Plugin) -> None:
     plugin("sweep", "train", "--name=lr", "--grid", "lr=0.1,0.01", "--grid", "layers=[[64]]")
     cluster.put("alone", status=running())
