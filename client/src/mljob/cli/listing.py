@@ -54,7 +54,8 @@ def list_jobs(
     """List MLJobs with their progress.
 
     Each line has the progress of an MLJob, and its current task or the reason of its phase. If an
-    MLJob waits or failed, a message says why.
+    MLJob waits or failed, a message says why. On a narrow terminal, long names and points of sweeps
+    are cut; -o name prints whole names.
     """
     if watch and output is not None:
         raise typer.BadParameter(
@@ -104,7 +105,8 @@ def _print(session: Session, jobs: list[MLJob], *, with_namespace: bool, filtere
         typer.echo(f"{what} in {where}.{start}", err=True)
         return
     screen, at = Screen(), now()
-    screen.show(list_lines([row_of(job, at) for job in ordered(jobs)], look_of(screen), with_namespace=with_namespace))
+    rows = [row_of(job, at) for job in ordered(jobs)]
+    screen.show(list_lines(rows, look_of(screen), with_namespace=with_namespace, width=screen.width))
 
 
 def _watched(session: Session, selector: str | None, chosen: dict[str, Any]) -> None:

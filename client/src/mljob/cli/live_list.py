@@ -57,7 +57,8 @@ class LiveList:
         more = f"and {len(known) - len(rows)} more" if len(rows) < len(known) else ""
         outage = self._outages.current
         said = [more, str(outage) if outage else "" if known else "There are no such MLJobs yet."]
-        listed = list_lines(rows, self._look, with_namespace=self._with_namespace) if rows else []
+        namespace, width = self._with_namespace, self._screen.width
+        listed = list_lines(rows, self._look, with_namespace=namespace, width=width) if rows else []
         return [*listed, *([Piece(text)] for text in said if text)]
 
     def _fitting(self, known: list[MLJob]) -> list[Row]:

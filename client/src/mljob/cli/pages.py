@@ -66,14 +66,24 @@ def list_cells(row: Row, look: Look, *, with_namespace: bool) -> list[Piece]:
     ]
 
 
-def list_lines(rows: Sequence[Row], look: Look, *, with_namespace: bool, titles: bool = True) -> list[Line]:
+def list_lines(
+    rows: Sequence[Row], look: Look, *, with_namespace: bool, titles: bool = True, width: int | None = None
+) -> list[Line]:
     """Return the lines of a list of MLJobs. On a terminal, the message of an MLJob is on a line
     below the MLJob.
+
+    Args:
+        rows: The MLJobs.
+        look: The icons and bars of the screen.
+        with_namespace: Whether the namespace is shown.
+        titles: Whether the first line has the titles of the columns.
+        width: The number of columns of the terminal. Long names and sweep points are cut, so that
+            each line shows the phase. None cuts nothing.
     """
     from .screen import columns
 
     cells = [list_cells(row, look, with_namespace=with_namespace) for row in rows]
-    lines = columns(cells, LIST_TITLES if titles else None)
+    lines = columns(cells, LIST_TITLES if titles else None, width=width, visible=LIST_TITLES.index("PHASE"))
     if not look.is_terminal:
         return lines
     made, body = list(lines[:1]) if titles else [], lines[1:] if titles else lines

@@ -116,9 +116,22 @@ def as_text(line: Line) -> Text:
     return text
 
 
-def columns(rows: Sequence[Sequence[Piece]], titles: Sequence[str] | None = None) -> list[Line]:
+def columns(
+    rows: Sequence[Sequence[Piece]],
+    titles: Sequence[str] | None = None,
+    *,
+    width: int | None = None,
+    visible: int = 0,
+) -> list[Line]:
     """Return rows as lines with aligned columns. A column with only empty cells is left out,
     together with its title.
+
+    Args:
+        rows: The cells of each row.
+        titles: The titles of the columns, or None.
+        width: The number of columns of the terminal. The columns before ``visible`` are cut, the
+            widest first, so that the lines show ``visible``. None cuts nothing.
+        visible: The index of a column.
     """
     from rich.cells import cell_len
 
@@ -126,16 +139,43 @@ def columns(rows: Sequence[Sequence[Piece]], titles: Sequence[str] | None = None
     head = [[Piece(titles[index], Tone.NEUTRAL) for index in range(len(titles))]] if titles else []
     lines = [*head, *rows]
     widths = {index: max(cell_len(_text(line, index)) for line in lines) for index in shown}
+    if width is not None:
+        before = [index for index in shown if index < visible]
+        end = widths.get(visible, 0) + 1  # and the ellipsis of what follows
+        room = width - len(GAP) * len(before) - end
+        widths |= _shrunk({index: widths[index] for index in before}, room)
     made: list[Line] = []
     for line in lines:
         pieces: list[Piece] = []
         for index in shown:
             piece = line[index] if index < len(line) else Piece("")
+            piece = piece._replace(text=_cut(piece.text, widths[index]))
             is_last = index == shown[-1]
             pad = "" if is_last else " " * (widths[index] - cell_len(piece.text)) + GAP
             pieces += [piece, Piece(pad)]
         made.append(pieces)
     return made
+
+
+def _shrunk(widths: dict[int, int], room: int) -> dict[int, int]:
+    """Reduce the largest widths, until their sum is at most ``room``."""
+    most = max(widths.values(), default=0)
+    while sum(min(width, most) for width in widths.values()) > room and most > 1:
+        most -= 1
+    return {index: min(width, most) for index, width in widths.items()}
+
+
+def _cut(text: str, width: int) -> str:
+    """Cut a text of several words at its end, and a name in its middle, because the names of a sweep's
+    MLJobs differ at their end.
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width:
+        return text
+    tail = 0 if " " in text else (width - 1) // 2
+    end = set_cell_size(text[::-1], tail)[::-1]
+    return f"{set_cell_size(text, width - 1 - tail)}…{end}"
 
 
 def _text(row: Sequence[Piece], index: int) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -28,6 +29,10 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
+
+    def text(self) -> str:
+        """Return what is written, without escape sequences."""
+        return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", self.getvalue())
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from mljob.changes import Change, ChangeKind
 from mljob.cli.live import JobPage, drawn
 from mljob.cli.live_list import LiveList
 from mljob.cli.screen import Line, Piece, Screen
 from mljob.resource import MLJob
+from mljob.sweep import POINT
 from tests.unit.client.cli.conftest import Terminal
 from tests.unit.client.statuses import failed, running, succeeded
 
@@ -90,7 +92,7 @@ def test_lines_are_cut_at_the_width_of_the_terminal(terminal: Terminal) -> None:
     page: list[Line] = [[Piece(f"job-{index:02}  {'There is no DAG. ' * 20}")] for index in range(23)]
     with drawn(screen, lambda: page):
         pass
-    shown = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", terminal.getvalue()).splitlines()
+    shown = terminal.text().splitlines()
     assert [line.rstrip() for line in shown if line][-1].startswith("job-22")
     assert max(map(len, shown)) <= 80
 
@@ -105,3 +107,25 @@ def test_sentence_about_a_watched_mljob_is_wrapped_and_takes_the_place_of_tasks(
     assert max(map(len, said)) <= 80
     assert len(page) <= 23
     assert texts[-1] == f"  and {60 - len(page) + len(said) + 3} more tasks"
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("with_namespace", [True, False])
+def test_long_names_and_sweep_points_leave_room_for_the_phase(
+    columns: int, with_namespace: bool, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    point = "learning_rate=0.001 hidden_units=64 optimizer=日本語 batch_size=128"
+    long = job("x" * 132 + "-1a2b3c4", succeeded())
+    swept = MLJob({**long.raw, "metadata": {**long.metadata, "name": "b", "annotations": {POINT: point}}})
+    screen = Screen(terminal)
+    shown = LiveList(screen, with_namespace=with_namespace)
+    put(shown, job("digits", running()), long, swept)
+    screen.show(shown.page())
+    title, *lines = terminal.text().splitlines()
+    assert all(cell_len(line) <= columns for line in lines)
+    phases = [line for line in lines if re.search(r"▶ Running|✔ Succeeded", line)]
+    assert len(phases) == 3
+    at = {cell_len(re.split("[▶✔]", line)[0]) for line in phases}
+    assert at == {title.index("PHASE")}
+    assert any(re.search(r"x…\S*3c4 ", line) for line in phases)
