@@ -101,7 +101,8 @@ class Session:
         means the same as ``NAME``.
 
         Raises:
-            typer.BadParameter: ``name`` names an object of another kind, such as ``pod/NAME``.
+            typer.BadParameter: ``name`` is empty, or names an object of another kind, such as
+                ``pod/NAME``.
             NotFound: No MLJob has this name. The message says how to list the MLJobs.
             KindNotServed: The API server does not serve MLJobs.
         """
@@ -109,6 +110,10 @@ class Session:
 
         kind = _KIND.match(name)
         short = name[kind.end() :] if kind else name
+        if not short:
+            raise typer.BadParameter(
+                "The name of an MLJob is empty. If the name comes from a shell variable, set the variable."
+            )
         if "/" in short:
             raise typer.BadParameter(f"{name[:200]!r} is not the name of an MLJob, such as digits or mljob/digits.")
         try:

@@ -31,6 +31,17 @@ def test_name_may_have_its_kind_as_in_kubectl(kind: str, cluster: MLJobCluster, 
     assert plugin("retry", f"{kind}/digits").out == "mljob.mljob.dev/digits retry requested\n"
 
 
+@pytest.mark.parametrize("name", ["", "mljob/"])
+@pytest.mark.parametrize(
+    "command",
+    ["watch", "wait", "why", "logs", "tree", "open", "retry", "cancel", "suspend", "resume", "compare"],
+)
+def test_empty_name_is_a_wrong_argument(command: str, name: str, cluster: MLJobCluster, plugin: Plugin) -> None:
+    told = plugin(command, name)
+    assert (told.code, told.out, cluster.asked) == (64, "", [])
+    assert "The name of an MLJob is empty." in told.err
+
+
 @pytest.mark.parametrize("name", ["pod/digits", "mljob/a/digits", "pod/mljob/digits", "/digits", "digits/"])
 def test_name_of_another_kind_is_refused(name: str, cluster: MLJobCluster, plugin: Plugin) -> None:
     cluster.put("digits", status=failed())
