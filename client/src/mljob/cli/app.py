@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -77,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     output has closed the pipe. Wrong options, :class:`.MLJobError` and ``OSError`` lead to a
     printed message. For other errors, the traceback is printed too, and the exit code is ERROR.
     """
-    _let_stdout_take_any_text()
+    _prepare_streams()
     try:
         app = application(arguments[0] if arguments else None)
         code = get_command(app).main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
@@ -96,8 +97,13 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else Exit.SUCCESS
 
 
-def _let_stdout_take_any_text() -> None:
-    """Have standard output write a character that its encoding lacks as an escape."""
+def _prepare_streams() -> None:
+    """Replace closed standard streams (``>&-``), which Python sets to None, by the null device. Have
+    standard output write a character that its encoding lacks as an escape.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open until the process ends
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

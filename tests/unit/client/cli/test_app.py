@@ -166,6 +166,36 @@ def test_terminal_without_unicode_gets_ascii(cluster: MLJobCluster, kubeconfig: 
     assert told.stdout.isascii()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("list",), 0),
+        (("list", "-o", "json"), 0),
+        (("wait", "digits"), 1),
+        (("wait", "-q", "digits"), 1),
+        (("watch", "digits"), 1),
+        (("why", "digits"), 0),
+        (("cancel", "busy"), 0),
+    ],
+)
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_exit_code(
+    arguments: tuple[str, ...], code: int, closed: str, cluster: MLJobCluster, kubeconfig: Path
+) -> None:
+    cluster.put("digits", status=failed())
+    cluster.put("busy", status=running())
+    run = "import sys; from mljob.cli import main; main()"
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", run, *arguments],
+        capture_output=True,
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
 def test_stdout_that_lacks_characters_gets_escapes(encoding: str, cluster: MLJobCluster, kubeconfig: Path) -> None:
     outputs = {"note": "Größe 日本 🚀", "日": "本"}
