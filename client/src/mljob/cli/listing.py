@@ -114,7 +114,8 @@ def _watched(session: Session, selector: str | None, chosen: dict[str, Any]) -> 
     from .live_list import LiveList
 
     screen = Screen()
-    shown = LiveList(screen, with_namespace=chosen["all_namespaces"])
+    is_filtered = bool(selector or chosen["field_selector"])
+    shown = LiveList(screen, with_namespace=chosen["all_namespaces"], is_filtered=is_filtered)
     changes = session.client.watch(selector, **chosen)
     if screen.is_terminal:
         with drawn(screen, shown.page):

@@ -25,12 +25,15 @@ class LiveList:
     Args:
         screen: The output that shows the list.
         with_namespace: Whether the namespace is shown.
+        is_filtered: Whether a selector chooses the MLJobs. The API server reports an MLJob that no
+            longer matches a selector like a deleted MLJob.
     """
 
-    def __init__(self, screen: Screen, *, with_namespace: bool) -> None:
+    def __init__(self, screen: Screen, *, with_namespace: bool, is_filtered: bool = False) -> None:
         self._screen = screen
         self._look = look_of(screen)
         self._with_namespace = with_namespace
+        self._gone = "deleted, or no longer matches" if is_filtered else "deleted"
         self._known: dict[tuple[str, str], MLJob] = {}
         self._told: dict[tuple[str, str], tuple[str, ...]] = {}
         self._outages = Outages()
@@ -91,7 +94,7 @@ class LiveList:
         name = f"{job.namespace}/{said[0]}" if self._with_namespace else said[0]
         if change.kind is ChangeKind.DELETED:
             self._told.pop(key, None)
-            yield [Piece(f"{name:<{_NAME_WIDTH}} "), *line[:1], Piece("deleted")]
+            yield [Piece(f"{name:<{_NAME_WIDTH}} "), *line[:1], Piece(self._gone)]
         elif self._told.get(key) != said:
             self._told[key] = said
             yield [Piece(f"{name:<{_NAME_WIDTH}} "), *line]

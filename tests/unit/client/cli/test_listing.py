@@ -192,6 +192,34 @@ def test_missing_right_is_named(cluster: MLJobCluster, plugin: Plugin) -> None:
     assert "-viewer" in told.err
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "deleted"),
+        (("--phase", "Running"), "deleted, or no longer matches"),
+        (("-l", "team=vision"), "deleted, or no longer matches"),
+    ],
+)
+def test_mljob_that_may_only_have_left_a_filtered_list_is_not_said_to_be_deleted(
+    options: tuple[str, ...], said: str, cluster: MLJobCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interfere(asked: Asked) -> None:
+        if asked.query.get("watch") == "true":
+            cluster.interfere = lambda _: None
+            cluster.remove("a")
+            cluster.put("last", status=running(), labels={"team": "vision"})
+
+    def line(job: Any, *rest: Any) -> Any:
+        if job.name == "last":
+            raise KeyboardInterrupt
+        return change_line(job, *rest)
+
+    monkeypatch.setattr("mljob.cli.live_list.change_line", line)
+    cluster.put("a", status=running(), labels={"team": "vision"})
+    cluster.interfere = interfere
+    assert plugin("list", "--watch", *options).out.splitlines()[-1].endswith(f"s  {said}")
+
+
 def test_watched_list_prints_changes_until_it_is_interrupted(
     cluster: MLJobCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
