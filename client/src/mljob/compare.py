@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas
 
 MAX_COLUMNS: Final = 50
-"""The maximum number of params, and of results, in a comparison."""
+"""The maximum number of params, and of results, in a comparison for people."""
 MAX_CONF_LEVELS: Final = 32
 """The maximum number of levels of a conf (``mljob_contract.mljob``)."""
 _MAX_CELL: Final = 60
@@ -63,8 +63,8 @@ class Comparison:
         by: The name of the output or metric by which the rows are ordered. None if no output
             or metric is a number, apart from counters such as ``epoch``.
         less_is_better: Whether the smallest value of ``by`` comes first.
-        columns_omitted: How many params and results have no column. ``params`` and ``results`` each
-            have at most :data:`MAX_COLUMNS` names.
+        columns_omitted: How many params and results have no column, because of ``max_columns`` of
+            :func:`compare_jobs`.
     """
 
     rows: Sequence[Row]
@@ -133,7 +133,13 @@ class Comparison:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better: bool | None = None) -> Comparison:
+def compare_jobs(
+    jobs: Iterable[MLJob],
+    *,
+    by: str | None = None,
+    less_is_better: bool | None = None,
+    max_columns: int | None = MAX_COLUMNS,
+) -> Comparison:
     """Compare MLJobs by an output or a metric.
 
     Args:
@@ -141,6 +147,8 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
         by: The name of the output or metric to order by. Default: the output or metric for which
             the most MLJobs have a number. Counters, such as ``epoch``, are never the default.
         less_is_better: Whether the smallest value is the best. Default: :func:`smallest_is_best`.
+        max_columns: The maximum number of params, and of results. Default: :data:`MAX_COLUMNS`.
+            None means no maximum.
 
     Raises:
         Invalid: No MLJob has a number as the output or metric ``by``.
@@ -161,8 +169,9 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
     shown = [chosen, *(name for name in named if name != chosen)] if chosen else named
     rows = [Row(job, _picked(conf, differing), result) for job, conf, result in zip(found, confs, results, strict=True)]
     rows.sort(key=lambda row: _rank(row, chosen, bool(less_is_better)))
-    omitted = max(len(differing) - MAX_COLUMNS, 0) + max(len(shown) - MAX_COLUMNS, 0)
-    return Comparison(rows, differing[:MAX_COLUMNS], shown[:MAX_COLUMNS], chosen, bool(less_is_better), omitted)
+    params, columns = differing[:max_columns], shown[:max_columns]
+    omitted = len(differing) - len(params) + len(shown) - len(columns)
+    return Comparison(rows, params, columns, chosen, bool(less_is_better), omitted)
 
 
 def smallest_is_best(name: str) -> bool:

@@ -57,9 +57,10 @@ def compare(
     if not jobs:
         typer.echo(f"No MLJob in namespace {session.client.namespace} has the labels {selector}.", err=True)
         return
-    from ..compare import compare_jobs
+    from ..compare import MAX_COLUMNS, compare_jobs
 
-    found = compare_jobs([job.state for job in jobs], by=by, less_is_better=less)
+    most = MAX_COLUMNS if output is None else None
+    found = compare_jobs([job.state for job in jobs], by=by, less_is_better=less, max_columns=most)
     if output is not None:
         _print(found.to_rows(), output)
         return

@@ -348,3 +348,16 @@ def test_compare_by_a_result_that_no_mljob_has_names_those_there_are(cluster: ML
     told = plugin("compare", "-l", "team=vision", "--by=f1")
     assert told.code == 4
     assert "'f1'. There are: accuracy." in told.err
+
+
+@pytest.mark.parametrize(("output", "load"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_columns_that_a_comparison_leaves_out_are_printed_as_objects(
+    output: str, load: Any, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    for index, name in enumerate(("a", "b")):
+        cluster.put(name, status=succeeded(outputs={f"m{number}": number + index for number in range(80)}))
+    told = plugin("compare", "a", "b")
+    assert told.err == "30 more columns are left out; -o json has them.\n"
+    told = plugin("compare", "a", "b", "-o", output)
+    assert told.err == ""
+    assert [len(row) for row in load(told.out)] == [82, 82]
