@@ -29,11 +29,18 @@ MAX_CANDIDATES = 500
 _NO_FILES = ":4"
 """cobra's directive ShellCompDirectiveNoFileComp."""
 _WITH_FILES = ":0"
+_FILE = "file"
+"""The help text of a candidate that stands for all files."""
 
 
 def jobs(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of the MLJobs in the namespace that the command uses."""
-    return _matching(incomplete, _names_in_jobs(context, lambda job: [job.name]))
+    """Return the names of the MLJobs in the namespace that the command uses. A kind before the name,
+    as in ``mljob/NAME``, is kept.
+    """
+    from .session import split_name
+
+    kind, _ = split_name(incomplete)
+    return _matching(incomplete, _names_in_jobs(context, lambda job: [f"{kind}{job.name}"]))
 
 
 def dags(context: typer.Context, incomplete: str) -> list[str]:
@@ -44,8 +51,9 @@ def dags(context: typer.Context, incomplete: str) -> list[str]:
 def tasks(context: typer.Context, incomplete: str) -> list[str]:
     """Return the task ids of the MLJob that the command line names."""
     from ..render.tasks import tasks_of
+    from .session import split_name
 
-    name = context.params.get("name")
+    _, name = split_name(context.params.get("name") or "")
     return _matching(
         incomplete,
         _names_in_jobs(
@@ -54,13 +62,13 @@ def tasks(context: typer.Context, incomplete: str) -> list[str]:
     )
 
 
-def contexts(incomplete: str) -> list[str]:
-    """Return the names of the contexts in the default kubeconfig."""
+def contexts(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of the contexts in the kubeconfig that the command uses."""
     from ..errors import ConfigError
     from ..kubeconfig import contexts as known
 
     try:
-        return _matching(incomplete, known())
+        return _matching(incomplete, known(context.params.get("kubeconfig")))
     except ConfigError:
         return []
 
@@ -88,6 +96,13 @@ def types(incomplete: str) -> list[str]:
     from mljob_contract.job_type import JobType
 
     return _matching(incomplete, JobType)
+
+
+def files(incomplete: str) -> list[tuple[str, str]]:
+    """Return a candidate with which :func:`answer` leaves the completion to the shell, for the path of
+    a file.
+    """
+    return [(incomplete, _FILE)]
 
 
 def main() -> None:
@@ -120,8 +135,9 @@ def answer(words: list[str], incomplete: str) -> list[str]:
 
     shell = Cobra(get_command(application(words[0] if words else None)), {}, PROGRAM, "")
     found = shell.get_completions(words, incomplete)
-    lines = [shell.format_completion(item) for item in found if item.type == "plain"]
-    return [*lines[:MAX_CANDIDATES], _WITH_FILES if any(item.type != "plain" for item in found) else _NO_FILES]
+    if any(item.help == _FILE for item in found):
+        return [_WITH_FILES]
+    return [*map(shell.format_completion, found[:MAX_CANDIDATES]), _NO_FILES]
 
 
 def _names_in_jobs(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from . import completion
 from .exits import Exit
 from .options import with_groups
 from .session import Session
@@ -29,6 +30,7 @@ def lint(
         typer.Argument(
             metavar="FILE",
             help="YAML or JSON files, folders with such files, or - for standard input.",
+            autocompletion=completion.files,
             show_default=False,
         ),
     ],

@@ -61,6 +61,7 @@ class Request:
         typer.Option(
             metavar="FILE",
             help="A YAML or JSON file with the conf; - is standard input. --set overrides it.",
+            autocompletion=completion.files,
             show_default=False,
         ),
     ] = None

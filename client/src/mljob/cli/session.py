@@ -27,6 +27,15 @@ goes_on: ContextVar[str] = ContextVar("goes_on", default="")
 """The sentence that is printed after Ctrl-C: it says which MLJobs go on without the command."""
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """Split ``mljob/NAME`` into ``mljob/`` and ``NAME``. The first part is empty if ``name`` doesn't
+    begin with a name of the resource MLJob.
+    """
+    kind = _KIND.match(name)
+    end = kind.end() if kind else 0
+    return name[:end], name[end:]
+
+
 @dataclass
 class Session:
     """The cluster and the namespace that the options of a command choose.
@@ -60,7 +69,10 @@ class Session:
     kubeconfig: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="The kubeconfig. Default: KUBECONFIG, else ~/.kube/config.", show_default=False
+            metavar="FILE",
+            help="The kubeconfig. Default: KUBECONFIG, else ~/.kube/config.",
+            autocompletion=completion.files,
+            show_default=False,
         ),
     ] = None
 
@@ -108,8 +120,7 @@ class Session:
         """
         from ..errors import KindNotServed, NotFound
 
-        kind = _KIND.match(name)
-        short = name[kind.end() :] if kind else name
+        _, short = split_name(name)
         if not short:
             raise typer.BadParameter(
                 "The name of an MLJob is empty. If the name comes from a shell variable, set the variable."

@@ -221,6 +221,8 @@ def test_stdout_that_lacks_characters_gets_escapes(encoding: str, cluster: MLJob
         (["why"], "digits", ["digits-1", "digits-2"]),
         (["why", "-n", "team-b"], "", ["other"]),
         (["logs", "digits-1"], "f", ["fit"]),
+        (["logs", "mljob/digits-1"], "f", ["fit"]),
+        (["why"], "mlj/digits-1", ["mlj/digits-1"]),
         (["run"], "", ["train"]),
         (["list", "--context"], "", ["test"]),
     ],
@@ -240,6 +242,20 @@ def test_completion_answers_kubectl_with_candidates(
     *lines, directive = answer(words, incomplete)
     assert [line.split("\t")[0] for line in lines if line != "x"] == found
     assert directive == ":4"
+
+
+@pytest.mark.parametrize(
+    "words", [["lint"], ["run", "train", "--conf"], ["sweep", "train", "--conf"], ["list", "--kubeconfig"]]
+)
+@pytest.mark.parametrize("incomplete", ["", "conf/a"])
+def test_shell_completes_the_paths_of_files(words: list[str], incomplete: str) -> None:
+    assert answer(words, incomplete) == [":0"]
+
+
+def test_completed_contexts_are_those_of_the_named_kubeconfig(tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_text(json.dumps({"contexts": [{"name": "named", "context": {}}]}))
+    assert answer(["list", "--kubeconfig", str(file), "--context"], "") == ["named", ":4"]
 
 
 def test_completion_without_a_cluster_has_no_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
