@@ -54,7 +54,13 @@ def wait(
 
 
 def waited_for(
-    session: Session, jobs: list[Job], timeout: float | None, *, selector: str | None = None, quiet: bool = False
+    session: Session,
+    jobs: list[Job],
+    timeout: float | None,
+    *,
+    selector: str | None = None,
+    quiet: bool = False,
+    screen: Screen | None = None,
 ) -> int:
     """Wait until each MLJob has ended or can't continue without a change. Print a line for each
     MLJob. If the connection is lost, print a line to standard error. Return the worst of the
@@ -67,6 +73,7 @@ def waited_for(
         selector: The label selector that chose the MLJobs, or None. If there are several MLJobs, an
             MLJob that no longer matches the selector counts as cancelled.
         quiet: Whether to print nothing.
+        screen: Where the lines are printed. Default: standard output.
     """
     from ..resource import MLJob
     from ..sync.job import collection_path
@@ -75,7 +82,7 @@ def waited_for(
     session.follows([job.name for job in jobs], selector)
     deadline = None if timeout is None else monotonic() + timeout
     states = {job.state.uid: job.state for job in jobs}
-    wait = _Wait(states.values(), quiet=quiet)
+    wait = _Wait(states.values(), screen or Screen(), quiet=quiet)
     chosen = {"labelSelector": selector} if selector else {}
     if len(jobs) == 1:
         chosen = {"fieldSelector": f"metadata.name={jobs[0].name}"}
@@ -103,14 +110,14 @@ class _Wait:
         codes: The exit codes of the MLJobs that have ended.
     """
 
-    def __init__(self, states: Iterable[MLJob], *, quiet: bool) -> None:
+    def __init__(self, states: Iterable[MLJob], screen: Screen, *, quiet: bool) -> None:
         from ..changes import Outages
 
         self.codes: list[Exit] = []
         self._waiting = {state.uid: state for state in states}
         self._listed: set[str] = set()
         self._outages = Outages()
-        self._screen = Screen()
+        self._screen = screen
         self._quiet = quiet
 
     @property
@@ -171,10 +178,11 @@ class _Wait:
             self._screen.stream.flush()
 
 
-def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
+def shown_to_the_end(session: Session, job: Job, timeout: float | None, screen: Screen | None = None) -> int:
     """Show an MLJob live until it has ended or can't continue without a change. Then call
     :func:`conclude`, and return the MLJob's exit code. If the MLJob still continues after
-    ``timeout`` seconds, print an error and return TIMED_OUT.
+    ``timeout`` seconds, print an error and return TIMED_OUT. The default of ``screen`` is standard
+    output.
 
     Raises:
         JobDeleted: The MLJob was deleted before it ended.
@@ -182,7 +190,7 @@ def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
     from ..errors import JobTimeout
     from .live import follow
 
-    screen = Screen()
+    screen = screen or Screen()
     session.follows([job.name])
     try:
         state = follow(job, screen, timeout)

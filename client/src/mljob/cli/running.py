@@ -9,6 +9,7 @@ import typer
 
 from . import completion
 from .options import Format, Output, Timeout, seconds, with_groups
+from .screen import beside
 from .session import Session
 
 if TYPE_CHECKING:
@@ -178,11 +179,11 @@ def run(
     if watch:
         from .following import shown_to_the_end
 
-        return shown_to_the_end(session, job, limit)
+        return shown_to_the_end(session, job, limit, beside(output))
     if wait:
         from .following import waited_for
 
-        return waited_for(session, [job], limit)
+        return waited_for(session, [job], limit, screen=beside(output))
     return None
 
 
@@ -203,7 +204,7 @@ def _show_checked(session: Session, request: Request, dag_id: str, name: str | N
     from .listing import print_objects
 
     wanted = manifest(
-        name=name or random_name(dag_id),
+        name=random_name(dag_id) if name is None else name,
         namespace=session.client.namespace,
         dag_id=dag_id,
         conf=request.given_conf(),

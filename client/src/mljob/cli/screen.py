@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from .options import Format
+
 STYLES = {
     Tone.GOOD: "green",
     Tone.BUSY: "cyan",
@@ -103,6 +105,13 @@ class Screen:
         from rich.console import Console
 
         return Console(file=self.stream, highlight=False, markup=False, emoji=False)
+
+
+def beside(output: Format | None) -> Screen:
+    """Return the screen for what a command prints besides objects: standard error if the option
+    ``-o`` prints objects to standard output, otherwise standard output.
+    """
+    return Screen(sys.stdout if output is None else sys.stderr)
 
 
 def as_text(line: Line) -> Text:

@@ -9,6 +9,7 @@ import typer
 
 from .options import Format, Output, Timeout, seconds, with_groups
 from .running import DagId, Request
+from .screen import beside
 from .session import Session
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def sweep(
     if wait:
         from .following import waited_for
 
-        return waited_for(session, jobs, limit, selector=f"{SWEEP_LABEL}={name}")
+        return waited_for(session, jobs, limit, selector=f"{SWEEP_LABEL}={name}", screen=beside(output))
     return None
 
 

@@ -211,6 +211,36 @@ def test_wait_for_a_sweep_watches_only_the_sweep(cluster: MLJobCluster, plugin: 
     assert (told.code, watched) == (0, ["mljob.dev/sweep=lr"])
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "train", "--wait"),
+        ("run", "train", "--watch"),
+        ("sweep", "train", "--name=lr", "--grid=lr=0.1,0.01", "--wait"),
+    ],
+)
+def test_only_objects_are_on_stdout_if_the_command_prints_objects(
+    arguments: tuple[str, ...], cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    def operator(asked: Asked) -> None:
+        if asked.query.get("watch") == "true":
+            for item in cluster.all():
+                cluster.put(item["metadata"]["name"], status=succeeded())
+
+    cluster.interfere = operator
+    told = plugin(*arguments, "-o", "json")
+    assert told.code == 0
+    assert json.loads(told.out)["apiVersion"]
+    assert "Succeeded" in told.err
+
+
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+def test_empty_name_of_a_new_mljob_is_refused(dry_run: tuple[str, ...], plugin: Plugin) -> None:
+    told = plugin("run", "train", "--name=", *dry_run)
+    assert (told.code, told.out) == (64, "")
+    assert "name: '' is not a name" in told.err
+
+
 def test_list_says_which_values_an_mljob_of_a_sweep_has(cluster: MLJobCluster, plugin: Plugin) -> None:
     plugin("sweep", "train", "--name=lr", "--grid", "lr=0.1,0.01", "--grid", "layers=[[64]]")
     cluster.put("alone", status=running())
