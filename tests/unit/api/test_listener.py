@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from devstack.ports import Ports
 from mljob_operator.api import listener as module
+from mljob_operator.api import strangers
 from mljob_operator.api.front_proxy import FrontProxy
 from mljob_operator.api.listener import Certificate, Listener
 from tests.live.eventually import until
@@ -144,17 +146,65 @@ async def test_client_that_asks_nothing_is_cut_off(tls: Tls, monkeypatch: pytest
     await until(lambda: tls.listener.count == 0, "the connection is forgotten")
 
 
-async def test_clients_in_the_handshake_do_not_keep_others_out_for_long(
-    tls: Tls, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def silent(tls: Tls) -> Iterator[Callable[[str, int], None]]:
+    """A function that opens connections from a loopback address, and begins no handshake."""
+    with contextlib.ExitStack() as opened:
+
+        def connect(source: str, count: int) -> None:
+            for _ in range(count):
+                opened.enter_context(socket.create_connection(("127.0.0.1", tls.port), source_address=(source, 0)))
+
+        yield connect
+
+
+@pytest.fixture
+def few_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Admit 8 strangers, and let no time-out close their connections."""
+    monkeypatch.setattr(strangers, "STRANGERS", 8)
+    monkeypatch.setattr(module, "HANDSHAKE_SECONDS", 3600.0)
+
+
+@pytest.mark.usefixtures("few_strangers")
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"])
+async def test_silent_clients_do_not_keep_the_front_proxy_out(
+    tls: Tls, silent: Callable[[str, int], None], source: str
 ) -> None:
-    monkeypatch.setattr(module, "STRANGERS", 2)
-    monkeypatch.setattr(module, "HANDSHAKE_SECONDS", 0.5)
     await tls.start()
-    slow = [await asyncio.open_connection("127.0.0.1", tls.port) for _ in range(5)]
     async with asyncio.timeout(180):
+        for _ in range(5):
+            silent(source, 10)
+            assert await tls.ask(tls.client_cert) == "True"
+
+
+@pytest.mark.usefixtures("few_strangers")
+async def test_clients_of_one_address_do_not_push_out_those_of_another(
+    tls: Tls, silent: Callable[[str, int], None]
+) -> None:
+    await tls.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", tls.port)
+    async with asyncio.timeout(180):
+        for source in ("127.0.0.2", "127.0.0.3"):
+            silent(source, 10)
+        # Another answer shows that the silent connections were accepted before it.
         assert await tls.ask(tls.client_cert) == "True"
-    for _, writer in slow:
-        writer.close()
+        await writer.start_tls(tls.context(tls.client_cert), server_hostname="localhost")
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).endswith(b"True")
+    writer.close()
+
+
+@pytest.mark.usefixtures("few_strangers")
+async def test_client_without_certificate_is_closed_if_there_are_too_many(
+    tls: Tls, silent: Callable[[str, int], None]
+) -> None:
+    await tls.start()
+    reader, writer = await tls.connect(None)
+    silent("127.0.0.1", 8)
+    async with asyncio.timeout(180):
+        with contextlib.suppress(OSError):
+            assert await reader.read() == b""
+    writer.close()
 
 
 async def test_connections_of_the_front_proxy_are_limited(tls: Tls) -> None:

@@ -2,9 +2,9 @@
 
 Only the front proxy of the Kubernetes API server may send requests, but every Pod can connect. If a
 client does not show the front proxy's certificate, the connection is closed after at most 15
-seconds (three times ``HANDSHAKE_SECONDS``). At most ``STRANGERS`` connections without this
-certificate are open at a time, including connections whose TLS handshake has not ended. If so many
-are open, a new connection waits, even a connection of the front proxy.
+seconds (three times ``HANDSHAKE_SECONDS``), or earlier if there are too many such connections.
+:class:`.Strangers` limits them, including connections whose TLS handshake has not ended. A new
+connection never waits for others.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from aiohttp import web
 
 from ..adapters.endpoints import listen
 from .front_proxy import FrontProxy
+from .strangers import Strangers
 
 log = logging.getLogger(__name__)
 
-STRANGERS = 64
-"""The maximum number of connections whose client has not shown the front proxy's certificate."""
 HANDSHAKE_SECONDS = 5.0
 """The longest time for a TLS handshake, in seconds. A client without the front proxy's certificate
 then has the same time to send a request, and again the same time to read the response.
@@ -151,7 +150,7 @@ class Listener:
         self._server = server
         self._certificate = certificate
         self._proxy = proxy
-        self._strangers = asyncio.Semaphore(STRANGERS)
+        self._strangers = Strangers()
         self._limit = connections
         self._connections: dict[asyncio.BaseTransport, TlsConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -202,21 +201,21 @@ class Listener:
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._strangers.acquire()
+            # sock_accept returns at once while connections wait. The event loop must run other
+            # tasks in between.
+            await asyncio.sleep(0)
             try:
-                accepted, _ = await loop.sock_accept(listener)
+                accepted, address = await loop.sock_accept(listener)
             except OSError as error:
                 # The process may have too many open files for the moment.
                 log.warning("a connection can't be accepted: %s", error)
-                self._strangers.release()
                 await asyncio.sleep(0.1)
                 continue
-            except BaseException:
-                self._strangers.release()
-                raise
-            self._run(self._serve(accepted))
+            self._strangers.add(self._run(self._serve(accepted)), address[0])
 
     async def _serve(self, accepted: socket.socket) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         is_stranger = True
         transport: asyncio.Transport | None = None
         protocol = Watched(self._server())
@@ -233,7 +232,7 @@ class Listener:
                         "a connection is closed: %d are open, as many as MLJOB_API_CONNECTIONS allows", self._limit
                     )
                     return
-                self._strangers.release()
+                self._strangers.remove(task)
                 is_stranger = False
             self._connections[transport] = known
             async with asyncio.timeout(HANDSHAKE_SECONDS if is_stranger else FIRST_REQUEST_SECONDS):
@@ -244,8 +243,6 @@ class Listener:
         except TimeoutError:
             pass
         finally:
-            if is_stranger:
-                self._strangers.release()
             if transport is not None:
                 self._connections.pop(transport, None)
                 transport.abort()
