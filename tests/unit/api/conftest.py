@@ -54,6 +54,7 @@ class ApiWorld:
     with_instances = False
     access: tuple[AccessRule, ...] | None = None
     streams = 200
+    readers = 60
     follow_seconds = 60.0
 
     def __init__(self) -> None:
@@ -79,7 +80,11 @@ class ApiWorld:
         airflows = ApiAirflows(registry, self.instances, topic=TOPIC, with_instances=self.with_instances)
         runs = Runs(self.jobs, airflows, prefix="mljob")
         self.handlers = Handlers(
-            runs, airflows, self.topics if self.has_kafka else None, follow_seconds=self.follow_seconds
+            runs,
+            airflows,
+            self.topics if self.has_kafka else None,
+            RequestLimits(self.readers, "readers of events"),
+            follow_seconds=self.follow_seconds,
         )
         self.connection = TlsConnection(is_front_proxy=True)
         application = Application(

@@ -245,8 +245,22 @@ async def test_client_that_leaves_closes_its_reader(world: ApiWorld) -> None:
     await until(lambda: world.topics.open_readers == 0, "the reader is closed")
 
 
+async def test_namespace_leaves_readers_to_other_namespaces(world: ApiWorld) -> None:
+    world.readers = 4
+    await world.start()
+    for namespace in ("team-a", "team-b"):
+        world.report(world.submitted(namespace=namespace), progress=0.1)
+    of_a, of_b = (run_path(namespace, "churn", EVENTS, watch=True) for namespace in ("team-a", "team-b"))
+    for user in ("ada", "bob"):
+        await (await world.get(of_a, headers={"X-Remote-User": user})).content.readline()
+    code, message = await message_of(await world.get(of_a, headers={"X-Remote-User": "eve"}))
+    assert (code, "For MLJobs of namespace team-a, 2 readers of events are open" in message) == (429, True)
+    other = await world.get(of_b, headers={"X-Remote-User": "eve"})
+    assert (other.status, await other.content.readline() != b"") == (200, True)
+
+
 async def test_sixty_watchers_of_one_run_ask_airflow_as_one_does(world: ApiWorld) -> None:
-    world.streams = 1_000
+    world.streams = world.readers = 1_000
     await world.start()
     run = world.submitted()
     world.report(run, progress=0.1)

@@ -20,14 +20,13 @@ from .handlers import Handlers, routes
 from .listener import TlsConnection
 from .metrics import ApiMetrics
 from .output import HAS_BEGUN, ClientGone
-from .request_limits import RequestLimits
+from .queries import job_of
+from .request_limits import USER, RequestLimits
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-USER = web.RequestKey("user", str)
-"""The key under which a request has the name of its user."""
 _JOB = f"namespaces/{{namespace}}/{PLURAL}/{{name}}"
 _BASE = f"/apis/{RUN_API_VERSION}"
 
@@ -121,7 +120,8 @@ class Application:
 
     def _in_a_place(self, handler: Handler) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            with self._limits.admit(request[USER]):
+            namespace, _ = job_of(request)
+            with self._limits.admit(request[USER], namespace):
                 return await handler(request)
 
         return handle

@@ -24,6 +24,7 @@ from .log import LogRequest, RunOfLog, TaskLogWriter
 from .output import Output
 from .queries import Parameters, events_request, job_of, log_request
 from .readings import Reading, Readings
+from .request_limits import USER, RequestLimits
 from .runs import NoRunYet, Runs, ShownRun, no_run
 from .tail_places import TailPlace, TailPlaces
 from .try_log import notice
@@ -47,13 +48,23 @@ class Handlers:
         runs: Finds the run of an MLJob.
         airflows: The Airflows from which mljob-api reads.
         history: Reads events from Kafka. None if the settings name no Kafka brokers.
+        readers: Limits how many requests read events from Kafka at the same time.
         follow_seconds: The maximum duration of a followed log or a watch of events, in seconds.
     """
 
-    def __init__(self, runs: Runs, airflows: ApiAirflows, history: History | None, *, follow_seconds: float) -> None:
+    def __init__(
+        self,
+        runs: Runs,
+        airflows: ApiAirflows,
+        history: History | None,
+        readers: RequestLimits,
+        *,
+        follow_seconds: float,
+    ) -> None:
         self._runs = runs
         self._airflows = airflows
         self._history = history
+        self._readers = readers
         self._follow_seconds = follow_seconds
         self._readings = Readings()
         self._tails = TailPlaces()
@@ -178,7 +189,12 @@ class Handlers:
             async with self._readings.follow(run.key, self._reader(run)) as followed:
                 if followed.reading.run is None and run.job.status.phase in TERMINAL_PHASES:
                     asked = EventsRequest(asked.after, follow=False, seconds=asked.seconds)
-                await self._write_events(run, asked, EventsWriter(run.key, asked, redaction, output, followed, until))
+                writer = EventsWriter(run.key, asked, redaction, output, followed, until)
+                if self._history is None:
+                    await writer.from_rest()
+                else:
+                    with self._readers.admit(request[USER], run.job.namespace):
+                        await self._write_events(run, asked, self._history, writer)
         except (OperatorError, Refusal) as error:
             if not output.has_begun:
                 raise
@@ -186,13 +202,10 @@ class Handlers:
             await output.write(entry_line(HistoryEnd(reason=reason, message=_why(error))))
         return await output.end()
 
-    async def _write_events(self, run: ShownRun, asked: EventsRequest, writer: EventsWriter) -> None:
-        if self._history is None:
-            await writer.from_rest()
-            return
+    async def _write_events(self, run: ShownRun, asked: EventsRequest, topics: History, writer: EventsWriter) -> None:
         airflow = run.key.airflow
         key = f"{run.key.dag_id}/{run.key.run_id}".encode()
-        history = await self._history.open(self._airflows.topic(airflow), key, run.since, asked.after)
+        history = await topics.open(self._airflows.topic(airflow), key, run.since, asked.after)
         try:
             await writer.from_kafka(history, partial(self._airflows.may_have_sent, airflow))
         except (OperatorError, Refusal) as error:

@@ -1,5 +1,5 @@
-"""Limits how many requests mljob-api answers at the same time, for all users together and for each
-user.
+"""Limits how many requests mljob-api answers at the same time: of all users together, of each user,
+and for the MLJobs of each namespace.
 """
 
 from __future__ import annotations
@@ -8,8 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from aiohttp import web
+
 from .errors import Refusal
 
+USER = web.RequestKey("user", str)
+"""The key under which a request has the name of its user."""
 SHARE_OF_A_USER = 4
 """The divisor for the limit of one user: with 4, one user may have a quarter of the requests that
 all users together may have, but at least one request.
@@ -17,43 +21,64 @@ all users together may have, but at least one request.
 
 
 class RequestLimits:
-    """Limits how many requests mljob-api answers at the same time, for all users together and for
-    each user.
+    """Limits how many requests of a kind mljob-api answers at the same time.
+
+    All users together may have ``limit`` requests. One user may have ``limit`` divided by
+    ``SHARE_OF_A_USER`` and rounded down, but at least 1.
+
+    A namespace gets a further request only if more requests are left for all namespaces than the
+    namespace has open. So one namespace alone may have half of ``limit``, and two namespaces may
+    have a third each. Whatever the users of some namespaces do, requests are left for others.
 
     Args:
-        limit: The maximum number of requests of all users together. The maximum number of requests
-            of one user is ``limit`` divided by ``SHARE_OF_A_USER`` and rounded down, but at least
-            1.
+        limit: The maximum number of requests of all users together.
+        kind: What is limited, in the plural, for messages.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, kind: str = "requests") -> None:
         self._limit = limit
         self._limit_of_a_user = max(1, limit // SHARE_OF_A_USER)
-        self._open: Counter[str] = Counter()
+        self._kind = kind
+        self._of_users: Counter[str] = Counter()
+        self._of_namespaces: Counter[str] = Counter()
 
     @property
     def open(self) -> int:
         """The number of requests that mljob-api is answering now."""
-        return self._open.total()
+        return self._of_users.total()
 
     @contextmanager
-    def admit(self, user: str) -> Iterator[None]:
-        """Count a request of the user as open while the ``with`` block runs.
+    def admit(self, user: str, namespace: str) -> Iterator[None]:
+        """Count a request as open while the ``with`` block runs.
+
+        Args:
+            user: The name of the user who sent the request.
+            namespace: The namespace of the MLJob that the request is about.
 
         Raises:
-            Refusal: All users together have reached their limit, or this user has reached the limit
-                of one user.
+            Refusal: The request would exceed the limit for all users, for this user, or for this
+                namespace.
         """
-        if self.open >= self._limit:
-            raise Refusal(429, f"mljob-api answers {self._limit} requests already. Try again later.")
-        if self._open[user] >= self._limit_of_a_user:
+        left = self._limit - self.open
+        if left <= 0:
+            raise Refusal(429, f"mljob-api has {self._limit} {self._kind} open, as many as it may. Try again later.")
+        if self._of_users[user] >= self._limit_of_a_user:
             raise Refusal(
-                429, f"You have {self._limit_of_a_user} requests open, as many as one user may. End one of them."
+                429, f"You have {self._limit_of_a_user} {self._kind} open, as many as one user may. End one of them."
             )
-        self._open[user] += 1
+        if self._of_namespaces[namespace] >= left:
+            raise Refusal(
+                429,
+                f"For MLJobs of namespace {namespace}, {self._of_namespaces[namespace]} {self._kind} are open. The "
+                f"{left} that are left are for other namespaces. Try again later.",
+            )
+        counted = ((self._of_users, user), (self._of_namespaces, namespace))
+        for counter, key in counted:
+            counter[key] += 1
         try:
             yield
         finally:
-            self._open[user] -= 1
-            if not self._open[user]:
-                del self._open[user]
+            for counter, key in counted:
+                counter[key] -= 1
+                if not counter[key]:
+                    del counter[key]

@@ -72,7 +72,8 @@ class ApiServer:
         )
         self._history = _history(settings)
         runs = Runs(Jobs(api, settings.namespaces), self._airflows, prefix=settings.run_id_prefix)
-        handlers = Handlers(runs, self._airflows, self._history, follow_seconds=settings.api_follow_seconds)
+        readers = RequestLimits(settings.api_event_readers, "readers of events")
+        handlers = Handlers(runs, self._airflows, self._history, readers, follow_seconds=settings.api_follow_seconds)
         self._front_proxy = FrontProxyConfig(api, allow_any_name=settings.api_allow_any_front_proxy_name)
         self._limits = RequestLimits(settings.api_streams)
         self._listener: Listener | None = None

@@ -41,9 +41,11 @@ class ApiSettings(Settings):
     api_connections: Annotated[int, Field(ge=1, le=10_000)] = 512
     """The maximum number of connections from the Kubernetes API server."""
     api_streams: Annotated[int, Field(ge=1, le=10_000)] = 200
-    """The maximum number of requests at the same time. One user may have a quarter of them."""
+    """The maximum number of requests at the same time. One user may have a quarter of them, and the
+    MLJobs of one namespace at most as many as are left for others."""
     api_event_readers: Annotated[int, Field(ge=1, le=1_000)] = 60
-    """The maximum number of readers of events at the same time. A reader needs up to 2 MB."""
+    """The maximum number of readers of events at the same time. A reader needs up to 2 MB. Users
+    and namespaces have the same shares as of ``api_streams``."""
     api_events_in_any_partition: bool = False
     """Whether the events of a run may be in any partition of the topic. By default, they are read
     from the partition that librdkafka's default partitioner chooses for the key, as the producers
