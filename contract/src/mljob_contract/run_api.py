@@ -42,7 +42,9 @@ LOG_NOTICE: Final = "### mljob-api: "
 log ends. If a line of a task begins with this text, mljob-api writes a space before the line.
 """
 LOG_GOES_ON: Final = f"{LOG_NOTICE}The log has been followed for as long as mljob-api does. Ask again to go on."
-"""The last line of a response if the log was followed for the maximum time and has not ended."""
+"""The last line of a response if the log was followed and has not ended: the maximum time is over,
+or mljob-api can't read the log for the moment. In the second case, the line before has the cause.
+"""
 LOG_POSITION: Final = f"{LOG_NOTICE}position "
 """The beginning of a line with the :class:`LogPosition` of the next line. Responses to requests
 with ``positions=true`` have such a line before the first line of a log, and before each line that

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
-from mljob_contract.run_api import LOG_NOTICE, LOG_POSITION, LogPosition, RunSubresource
+from mljob_contract.run_api import LOG_GOES_ON, LOG_NOTICE, LOG_POSITION, LogPosition, RunSubresource
+from mljob_operator.api import readings, try_log
 from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import FakeRun
 from tests.live.eventually import until
@@ -339,6 +340,34 @@ async def test_task_can_write_no_line_of_mljob_api(world: ApiWorld) -> None:
     lines = (await world.log(positions="true")).splitlines()
     assert [line for line in lines if line.startswith(LOG_NOTICE)] == [at(0)]
     assert f" {forged}" in lines
+
+
+async def test_log_without_a_run_goes_on_after_the_longest_time(world: ApiWorld) -> None:
+    world.follow_seconds = 0.1
+    await world.start()
+    world.jobs.create("churn", {"dagId": "train"})
+    assert await world.log(follow="true") == f"{LOG_GOES_ON}\n"
+
+
+async def test_log_goes_on_after_a_failure_of_airflow(world: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readings, "PATIENCE", 0.1)
+    monkeypatch.setattr(try_log, "PATIENCE", 0.1)
+    _, answer = await follow_running_task(world, "one")
+    world.airflow.down = True
+    cause, last = (await answer.text()).splitlines()
+    assert cause.startswith(f"{LOG_NOTICE}The log can't be read for the moment: ")
+    assert last == LOG_GOES_ON
+    assert (await world.ask(LOG, follow="true")).status == 503
+
+
+async def test_log_goes_on_after_a_defect_of_mljob_api(world: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, answer = await follow_running_task(world, "one")
+
+    async def fail(*_: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(world.airflow, "tasks", fail)
+    assert (await answer.text()).splitlines()[-1] == LOG_GOES_ON
 
 
 async def test_deleted_mljob_ends_its_followers(world: ApiWorld) -> None:

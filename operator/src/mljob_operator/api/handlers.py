@@ -10,7 +10,7 @@ from functools import partial
 from aiohttp import web
 
 from mljob_contract.history import EndReason, HistoryEnd, entry_line
-from mljob_contract.run_api import RunSubresource
+from mljob_contract.run_api import LOG_GOES_ON, LOG_NOTICE, RunSubresource
 
 from ..core.conf.redaction import NOTHING_HIDDEN, Redaction
 from ..core.run.states import TERMINAL_PHASES
@@ -83,7 +83,13 @@ class Handlers:
         except (OperatorError, Refusal, TimeoutError) as error:
             if not output.has_begun:
                 raise
-            await output.write(notice(f"The log ends here: {_why(error, redaction)}"))
+            goes_on = asked.follow and _may_pass(error)
+            if not isinstance(error, NoRunYet):
+                where = "The log can't be read for the moment" if goes_on else "The log ends here"
+                await output.write(notice(f"{where}: {_why(error, redaction)}"))
+            if goes_on:
+                # The task has not ended. The status code of the next request tells what is wrong.
+                await output.write(notice(LOG_GOES_ON.removeprefix(LOG_NOTICE)))
         return await output.end()
 
     async def events(self, request: web.Request) -> web.StreamResponse:
@@ -245,6 +251,13 @@ class Handlers:
             return await self._read(run)
 
         return read
+
+
+def _may_pass(error: OperatorError | Refusal | TimeoutError) -> bool:
+    """Return whether a later request may succeed: not if mljob-api refuses the request, for example
+    because the MLJob was deleted.
+    """
+    return not isinstance(error, Refusal) or isinstance(error, NoRunYet) or error.code == 429 or error.code >= 500
 
 
 def _why(error: OperatorError | Refusal | TimeoutError, redaction: Redaction = NOTHING_HIDDEN) -> str:
