@@ -18,7 +18,8 @@ from typing import Any, Final, Generic, TypeVar
 from ..aio.transport import AsyncTransport
 from ..aio.watch import watch_objects
 from ..changes import Change, ChangeKind
-from ..errors import MLJobError
+from ..errors import MLJobError, RunApiMissing, TooManyRequests, Unavailable
+from ..retries import wait_seconds
 
 Item = TypeVar("Item")
 
@@ -100,6 +101,45 @@ class Source:
         self.version += 1
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+class RepeatedSource(Source):
+    """A source whose requests may fail for a while, for example while mljob-api restarts. A
+    subclass implements :meth:`_read`, which is repeated with the client's usual waits until it
+    succeeds.
+
+    Attributes:
+        refusal: The error of the last request, or None if the last request has succeeded or has
+            begun to answer. The source has ended only if ``ended_at`` is not None.
+    """
+
+    def __init__(self) -> None:
+        self._failures = 0
+        super().__init__()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._read()
+                self._succeeds()
+                return
+            except (Unavailable, TooManyRequests, RunApiMissing) as error:
+                self._failures += 1
+                self.refusal = error
+                self._tell()
+                await asyncio.sleep(wait_seconds(self._failures, error.retry_after))
+
+    async def _read(self) -> None:
+        """Read the data from the beginning. A subclass that gets data piece by piece calls
+        :meth:`_succeeds` for each piece.
+        """
+        raise NotImplementedError
+
+    def _succeeds(self) -> None:
+        self._failures = 0
+        if self.refusal is not None:
+            self.refusal = None
+            self._tell()
 
 
 class Feed(Source, Generic[Item]):

@@ -20,7 +20,7 @@ from ..aio.transport import AsyncTransport
 from ..errors import ApiError
 from ..kubeconfig import ClusterConfig
 from ..resource import MLJob
-from .feeds import Feed, Feeds, Source
+from .feeds import Feed, Feeds, RepeatedSource, Source
 from .pages.occurrences import KubeEvent, event_of
 from .pages.outside_text import mapping_of, text_of
 from .pages.summary import JobSummary, summary_of
@@ -76,8 +76,9 @@ def _age(job: JobSummary) -> tuple[float, str, str]:
     return (-job.created_at.timestamp() if job.created_at else 0.0, job.namespace, job.name)
 
 
-class RunHistory(Source):
-    """A source with the history of one run.
+class RunHistory(RepeatedSource):
+    """A source with the history of one run. If reading fails, the source keeps what it has until
+    the history can be read again.
 
     Attributes:
         changes: The first :data:`MAX_CHANGES` state changes of the run's tasks.
@@ -98,10 +99,22 @@ class RunHistory(Source):
     def __str__(self) -> str:
         return f"the history of {self._job.namespace}/{self._job.name}"
 
-    async def _run(self) -> None:
+    @property
+    def has_reports(self) -> bool:
+        """Whether ``reports`` are the metrics of the run. If not, the history can't be read, and has
+        not been read before.
+        """
+        return self.refusal is None or bool(self.reports)
+
+    async def _read(self) -> None:
+        is_first = True
         entries = RunApi(self._transport).history(self._job, follow=True)
         try:
             async for entry in entries:
+                if is_first:
+                    is_first = False
+                    self.changes, self.reports, self._every, self._skipped = [], [], 1, 0
+                self._succeeds()
                 if isinstance(entry, TaskChange) and len(self.changes) < MAX_CHANGES:
                     self.changes.append(entry)
                 elif isinstance(entry, MetricsReport):
@@ -122,16 +135,16 @@ class RunHistory(Source):
             self._every *= 2
 
 
-class Lookup(Source, Generic[Answer]):
+class Lookup(RepeatedSource, Generic[Answer]):
     """A source that reads an answer of the API server once, in the background. ``answer`` is None
-    until the answer has been read. If the request fails, ``answer`` stays None, and ``refusal`` has
+    until the answer has been read. While the request fails, ``answer`` is None, and ``refusal`` has
     the error.
     """
 
     def __init__(self, name: str, read: Callable[[], Awaitable[Answer]]) -> None:
         self.answer: Answer | None = None
         self._name = name
-        self._read = read
+        self._ask = read
         super().__init__()
 
     def __str__(self) -> str:
@@ -142,8 +155,8 @@ class Lookup(Source, Generic[Answer]):
         """Whether the request has neither succeeded nor failed yet."""
         return self.answer is None and self.refusal is None
 
-    async def _run(self) -> None:
-        self.answer = await self._read()
+    async def _read(self) -> None:
+        self.answer = await self._ask()
 
 
 async def settle(lookups: Iterable[Lookup[Any]]) -> None:

@@ -66,9 +66,8 @@ class LiveComparison:
                 continue
             jobs.append(job)
             history = await self._reads.history(job) if job.raw_status.get("dagRunId") else None
-            has_history = history is not None and history.refusal is None
             seen = self._status_reports[namespace, name].add(job, now)
-            reports[f"{namespace}/{name}"] = history.reports if history is not None and has_history else seen
+            reports[f"{namespace}/{name}"] = history.reports if history is not None and history.has_reports else seen
         return compare_page(jobs, reports, by=self._by, missing=missing)
 
     async def show(self) -> Shown:

@@ -155,7 +155,7 @@ class LiveJob:
         )
 
     def _reports(self, job: MLJob, history: RunHistory | None, now: datetime) -> Sequence[Any]:
-        if history is not None and history.refusal is None:
+        if history is not None and history.has_reports:
             return history.reports
         return self._status_reports.add(job, now)
 
