@@ -30,9 +30,11 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def report(seconds: float, map_index: int = -1, task: str = "fit", **metrics: float) -> MetricsReport:
+def report(
+    seconds: float, map_index: int = -1, task: str = "fit", try_number: int = 1, **metrics: float
+) -> MetricsReport:
     at = BEGIN + timedelta(seconds=seconds)
-    about = {"task_id": task, "map_index": map_index, "try_number": 1}
+    about = {"task_id": task, "map_index": map_index, "try_number": try_number}
     return MetricsReport(time=at, source=StatusSource.KAFKA, **about, metrics=metrics)
 
 
@@ -53,10 +55,33 @@ def test_seconds_are_the_axis_otherwise() -> None:
     assert found["loss", "seconds"].points == ((0.0, 2.0), (9.0, 1.0))
 
 
-def test_second_try_replaces_the_points_of_the_first() -> None:
+def test_later_value_replaces_an_earlier_one() -> None:
     found = series_of([report(0, epoch=1, loss=2.0), report(60, epoch=1, loss=1.5)], "fit")
 
     assert found["loss", "epoch"].points == ((1, 1.5),)
+
+
+def test_try_that_begins_again_replaces_the_earlier_one() -> None:
+    first = [report(epoch, epoch=epoch, loss=1 / epoch, val_loss=2 / epoch) for epoch in range(1, 11)]
+    second = [report(100 + epoch, try_number=2, epoch=epoch, loss=5 / epoch) for epoch in range(1, 4)]
+
+    found = series_of([*first, *second, report(200, epoch=11, loss=0.0)], "fit")
+
+    assert {key: one.points for key, one in found.items()} == {("loss", "epoch"): ((1, 5.0), (2, 2.5), (3, 5 / 3))}
+
+
+def test_try_that_continues_from_a_checkpoint_keeps_the_points_before_it() -> None:
+    first = [report(epoch, epoch=epoch, loss=10.0 + epoch) for epoch in range(1, 6)]
+
+    found = series_of([*first, report(100, try_number=2, epoch=4, loss=1.0)], "fit")
+
+    assert found["loss", "epoch"].points == ((1, 11.0), (2, 12.0), (3, 13.0), (4, 1.0))
+
+
+def test_seconds_are_counted_from_the_begin_of_the_try() -> None:
+    found = series_of([report(0, loss=3.0), report(9, loss=2.0), report(60, try_number=2, loss=1.0)], "fit")
+
+    assert found["loss", "seconds"].points == ((0.0, 1.0),)
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=30))

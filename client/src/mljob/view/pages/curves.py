@@ -111,24 +111,42 @@ def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, s
 
     Each report decides the axis of its values: the first name in :data:`STEPS` that is a metric of
     the report, such as ``epoch``. For a report without such a metric, the axis is ``seconds``,
-    counted from the first report. If a series has two values at the same position, the later value
-    replaces the earlier value.
+    counted from the first report of the try. If a series has two values at the same position, the
+    later value replaces the earlier value.
+
+    A series shows the newest try. Points of earlier tries stay only if they are before the first
+    position of the newest try, for example if a training continues from its checkpoint of epoch 5.
 
     Args:
         reports: The reports of the task instance, oldest first.
         label: The name of the line in the picture.
     """
     values: dict[tuple[str, str], dict[float, float]] = {}
-    begin: float | None = None
+    newest, begin = -1, 0.0
+    begun: set[str] = set()
     for report in reports:
         at = report.time.timestamp()
-        begin = at if begin is None else begin
+        if report.try_number < newest:
+            continue
+        if report.try_number > newest:
+            newest, begin, begun = report.try_number, at, set()
         step = next((name for name in STEPS if name in report.metrics), None)
+        axis = step or "seconds"
         x = report.metrics[step] if step else round(at - begin, 3)
+        if axis not in begun:
+            begun.add(axis)
+            _forget_from(x, [found for (_, other), found in values.items() if other == axis])
         for name, value in report.metrics.items():
             if name != step and name not in STEPS:
-                values.setdefault((name, step or "seconds"), {})[x] = value
-    return {key: Series(label, tuple(sorted(found.items()))) for key, found in list(values.items())[:MAX_CURVES]}
+                values.setdefault((name, axis), {})[x] = value
+    drawn = [(key, found) for key, found in values.items() if found]
+    return {key: Series(label, tuple(sorted(found.items()))) for key, found in drawn[:MAX_CURVES]}
+
+
+def _forget_from(position: float, series: Iterable[dict[float, float]]) -> None:
+    for points in series:
+        for x in [x for x in points if x >= position]:
+            del points[x]
 
 
 def curve(name: str, axis: str, series: Sequence[Series], omitted: int = 0) -> Curve | None:
