@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -95,8 +97,13 @@ class Tls:
 @pytest.fixture
 async def tls(tmp_path: Path) -> AsyncIterator[Tls]:
     tls = Tls(tmp_path)
+    errors: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
     yield tls
     await tls.stop()
+    # An exception of a task is reported when the task is deleted.
+    gc.collect()
+    assert not errors
 
 
 async def test_only_the_allowed_name_of_the_ca_is_the_front_proxy(tls: Tls) -> None:

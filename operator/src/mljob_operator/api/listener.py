@@ -245,7 +245,10 @@ class Listener:
         finally:
             if transport is not None:
                 self._connections.pop(transport, None)
-                transport.abort()
+                # Python 3.11 can't abort a connection that was closed twice. A connection that is
+                # closing ends after ssl_shutdown_timeout at the latest.
+                if not transport.is_closing():
+                    transport.abort()
 
     async def _handshake(
         self, accepted: socket.socket, protocol: Watched, proxy: FrontProxy | None
