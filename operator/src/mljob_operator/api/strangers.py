@@ -28,8 +28,8 @@ class Strangers:
         self._sources: dict[asyncio.Task[None], str] = {}
 
     def add(self, task: asyncio.Task[None], source: str) -> None:
-        """Add the task of a new connection, until the task ends. If more than ``STRANGERS`` connections are open then,
-        cancel the task of one of them, as the class says.
+        """Add the task of a new connection, until the task ends. If more than ``STRANGERS``
+        connections are open then, cancel the task of one of them, as the class says.
 
         Args:
             task: The task that serves the connection. The task closes the connection if it is
