@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, Final
 
-from .errors import ConfigError
+from .errors import ConfigError, PluginFailed
 from .kubeconfig import ClusterConfig
 from .kubeconfig_user import ExecPlugin
 from .text import plain
@@ -81,6 +81,7 @@ class Credentials:
         Raises:
             ConfigError: The plugin or the token file can't be used, or the token contains a
                 character that no HTTP header may have.
+            PluginFailed: The plugin fails or takes too long.
         """
         with self._lock:
             if self._kept is None or not self._is_fresh:
@@ -150,7 +151,8 @@ def run_plugin(plugin: ExecPlugin, config: ClusterConfig) -> PluginAnswer:
 
     Raises:
         ConfigError: The plugin can't run, has an unsupported apiVersion, needs a terminal that is
-            missing, fails, takes too long, or prints no credentials or too much text.
+            missing, or prints no credentials or too much text.
+        PluginFailed: The plugin fails or takes too long.
     """
     if plugin.api_version not in EXEC_API_VERSIONS:
         raise ConfigError(
@@ -194,9 +196,9 @@ def _output(plugin: ExecPlugin, config: ClusterConfig, interactive: bool) -> byt
     if len(answer) > MAX_ANSWER_BYTES:
         raise ConfigError(f"users: exec: {plugin.command} printed more than {MAX_ANSWER_BYTES} bytes.")
     if timed_out:
-        raise ConfigError(f"users: exec: {plugin.command} took longer than {seconds:g} seconds.")
+        raise PluginFailed(f"users: exec: {plugin.command} took longer than {seconds:g} seconds.")
     if process.returncode:
-        raise ConfigError(
+        raise PluginFailed(
             f"users: exec: {plugin.command} ended with {process.returncode}. Run it by hand to see why: it logs you in."
         )
     return answer

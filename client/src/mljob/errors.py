@@ -106,7 +106,14 @@ class TooManyRequests(ApiError):
 
 class Unavailable(ApiError):
     """The API server answered with a status of 5xx, can't be reached, did not answer in time, or
-    did not complete its answer. A request that changes something may still have taken effect.
+    did not complete its answer. Or there are no credentials for now (:class:`PluginFailed`). A request that changes something may still have taken effect.
+    """
+
+
+class PluginFailed(ConfigError, Unavailable):
+    """The exec credential plugin of the kubeconfig's user ended with an error or took too long, so the
+    request was not sent. The cause may be the kubeconfig, or a network that is away for a while.
+    Therefore this error is a :class:`ConfigError` and an :class:`Unavailable`.
     """
 
 

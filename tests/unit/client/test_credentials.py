@@ -3,18 +3,22 @@ from __future__ import annotations
 import json
 import ssl
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mljob import Client, errors
+from mljob import Client, Job, errors
+from mljob.changes import Outage
 from mljob.credentials import Credentials
 from mljob.errors import ConfigError
 from mljob.kubeconfig import ClusterConfig
 from mljob.kubeconfig_user import ExecPlugin, User
 from mljob.sync.transport import Transport
-from tests.fakes.mljob_cluster import MLJobCluster, refusal
+from mljob_contract.run_api import LOG_POSITION
+from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, refusal
 from tests.live.authority import Authority
+from tests.unit.client.statuses import running, succeeded
 
 V1 = "client.authentication.k8s.io/v1"
 PATH = "/apis/mljob.dev/v1alpha1/namespaces/team-a/mljobs"
@@ -130,6 +134,71 @@ print(json.dumps({{"apiVersion": {V1!r}, "status": {{"token": spec.get("cluster"
 def test_plugin_that_gives_no_credentials_is_named(bad: ExecPlugin, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         credentials(User(plugin=bad)).current()
+
+
+def failing_once(folder: Path) -> ExecPlugin:
+    """Return an exec plugin that fails once after the file ``away`` was created in ``folder``. The
+    token is renewed for each request.
+    """
+    status = {"token": "t", "expirationTimestamp": "2000-01-01T00:00:00Z"}
+    answer = json.dumps({"apiVersion": V1, "status": status})
+    script = f"""
+import os, sys
+if os.path.exists({str(folder / "away")!r}):
+    os.remove({str(folder / "away")!r})
+    sys.exit(1)
+print({answer!r})
+"""
+    return plugin(script)
+
+
+@pytest.fixture
+def watched_job(cluster: MLJobCluster, tmp_path: Path, quick_retries: None) -> Iterator[Job]:
+    cluster.put("train", status=running())
+    user = User(plugin=failing_once(tmp_path))
+    with Transport(ClusterConfig(cluster.url, namespace="team-a", user=user)) as transport:
+        yield Client(transport=transport).get("train")
+
+
+def test_wait_goes_on_after_an_outage_in_which_the_plugin_failed(
+    cluster: MLJobCluster, watched_job: Job, tmp_path: Path
+) -> None:
+    def go_away(asked: Asked) -> Answer | None:
+        if not asked.query.get("watch") or cluster.count("watch") > 1:
+            return None
+        cluster.put("train", status=succeeded())
+        (tmp_path / "away").touch()
+        return Answer()
+
+    cluster.interfere = go_away
+    outages: list[Outage | None] = []
+    states = list(watched_job.stream(30, on_outage=outages.append))
+
+    assert states[-1].phase == "Succeeded"
+    assert outages[0] is not None
+    assert "ended with 1" in outages[0].cause
+    assert outages[-1] is None
+
+
+def test_followed_log_goes_on_after_an_outage_in_which_the_plugin_failed(
+    cluster: MLJobCluster, watched_job: Job, tmp_path: Path
+) -> None:
+    begin = f"{LOG_POSITION}1/fit/-1/1/0\none\n".encode()
+    answers = iter([Answer(200, begin, then_cut=True), Answer(200, b"two\n")])
+    cluster.runs["team-a/train/log"] = lambda _: next(answers)
+
+    lines = watched_job.logs(follow=True)
+
+    assert next(lines) == "one"
+    (tmp_path / "away").touch()
+    assert list(lines) == ["two"]
+
+
+def test_plugin_that_fails_before_the_first_list_is_an_error_at_once(watched_job: Job, tmp_path: Path) -> None:
+    (tmp_path / "away").touch()
+
+    with pytest.raises(ConfigError, match="ended with 1"):
+        watched_job.wait(timeout=30)
 
 
 def test_plugin_that_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,8 +113,8 @@ async def watch_objects(
     """Yield an addition for each object of a collection, then the later changes. The stream ends at
     the deadline. To end the stream earlier, close the iterator.
 
-    After the first list, a lost connection and the statuses 429 and 5xx are not errors: the stream
-    yields a change of the kind Disconnected, and connects again.
+    After the first list, a lost connection, a failed exec credential plugin, and the statuses 429
+    and 5xx are not errors: the stream yields a change of the kind Disconnected, and connects again.
 
     Args:
         transport: The connections to the API server.
@@ -126,6 +126,7 @@ async def watch_objects(
     Raises:
         ApiError: The first list failed, the API server refused a request, or an answer is too large
             or not valid.
+        ConfigError: The person's credentials can't be used.
     """
     watch = _Watch(transport, path, convert, dict(params or {}), deadline)
     while not watch.is_over:

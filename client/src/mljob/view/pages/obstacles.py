@@ -13,6 +13,7 @@ from ...errors import (
     NotAllowed,
     NotAuthenticated,
     NotFound,
+    PluginFailed,
     Unavailable,
 )
 from .outside_text import cut
@@ -66,9 +67,8 @@ def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = ""
         steps = ("It may have been deleted, or the name may have a typing error.",)
         return Obstacle(404, "There is no such MLJob", cause, steps, ((jobs, "Back to the list"),))
     if isinstance(error, Unavailable):
-        return Obstacle(
-            503, "The API server does not answer", cause, ("This page tries again by itself.",), links, again_seconds=5
-        )
+        title = "There are no credentials" if isinstance(error, PluginFailed) else "The API server does not answer"
+        return Obstacle(503, title, cause, ("This page tries again by itself.",), links, again_seconds=5)
     code = 502 if isinstance(error, ApiError | InvalidResource) else 500
     return Obstacle(code, "This page can't be shown", cause, links=links)
 
