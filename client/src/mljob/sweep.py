@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import InvalidArgument
+from .errors import AlreadyExists, InvalidArgument
 from .manifest import MAX_NAME, conf_of, manifest, slug
-from .text import values_text
+from .resource import MLJob
+from .text import value_text, values_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -29,6 +30,12 @@ MAX_POINTS: Final = 500
 MAX_SWEEP_NAME: Final = 63
 """The maximum number of characters of a sweep's name, because it is the value of a label."""
 _DIGEST: Final = 8
+_INPUTS: Final = frozenset({"dagId", "conf", "confFrom"})
+"""The fields of a spec that decide what a point runs. The MLJobs of a point must agree on these fields
+even if the caller leaves a field out.
+"""
+_CHANGED_LATER: Final = frozenset({"suspend", "cancel"})
+"""The fields of a spec that people change while an MLJob exists, as ``Job.resume`` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,52 @@ def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[s
     if len({point.name for point in points}) < len(points):
         raise InvalidArgument("grid: a point is there twice. Give each value of a param once.")
     return points
+
+
+def require_same_point(present: MLJob, wanted: MLJob) -> None:
+    """Check that an existing MLJob can stand for a point of a sweep. Both MLJobs must agree on the
+    sweep, on ``dagId``, ``conf`` and ``confFrom``, and on the other fields of ``wanted``'s spec,
+    except ``suspend`` and ``cancel``. Labels and annotations may differ.
+
+    Args:
+        present: The existing MLJob.
+        wanted: The MLJob of the point, as :func:`manifests_of` returns it.
+
+    Raises:
+        AlreadyExists: The existing MLJob is being deleted, or the MLJobs don't agree. The message
+            names the MLJob, the field, and what to do.
+    """
+    named, sweep = f"MLJob {present.namespace}/{present.name}", wanted.labels.get(SWEEP_LABEL)
+    if present.is_being_deleted:
+        why = "is being deleted. Repeat the sweep when the MLJob is gone."
+    elif present.labels.get(SWEEP_LABEL) != sweep:
+        why = f"exists, and its label {SWEEP_LABEL} is not {sweep}. Take another name for the sweep."
+    elif field := _different_field(present, wanted):
+        was, now = (value_text(job.raw_spec.get(field), 100) or "none" for job in (present, wanted))
+        why = (
+            f"of the sweep {sweep} exists with another spec.{field}: {was}, not {now}. Take another name for the "
+            f"sweep, repeat the sweep with the earlier {field}, or delete the MLJobs of the earlier sweep."
+        )
+    else:
+        return
+    raise AlreadyExists(f"{named} {why}", code=409, reason="AlreadyExists") from None
+
+
+def _different_field(present: MLJob, wanted: MLJob) -> str | None:
+    from mljob_contract.mljob import MLJobSpec
+
+    for name, field in MLJobSpec.model_fields.items():
+        key = field.alias or name
+        is_compared = key in _INPUTS or (key in wanted.raw_spec and key not in _CHANGED_LATER)
+        # The API server adds defaults to the JSON, so the models decide. A stored spec that fits no model is only
+        # read if it has to be.
+        if (
+            is_compared
+            and present.raw_spec.get(key) != wanted.raw_spec.get(key)
+            and getattr(present.spec, name) != getattr(wanted.spec, name)
+        ):
+            return key
+    return None
 
 
 def checked_sweep_name(name: str) -> str:

@@ -161,6 +161,61 @@ def test_sweep_does_not_take_over_a_job_with_another_conf(cluster: MLJobCluster,
         client.sweep("train", {"rate": [0.1]}, name="lr", conf={"epochs": 2})
 
 
+DATA = {"confFrom": [{"outputsRef": {"name": "data-v1"}}]}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        (DATA, {"confFrom": [{"outputsRef": {"name": "data-v2"}}]}, r"spec\.confFrom: .*data-v1.*, not .*data-v2"),
+        (DATA, {}, r"spec\.confFrom: .*data-v1.*, not none"),
+        ({}, {"type": "Training"}, r"spec\.type: none, not Training"),
+        ({"airflowRef": {"name": "a"}}, {"airflowRef": {"name": "b"}}, r"spec\.airflowRef"),
+        ({}, {"outputs": [{"name": "a", "taskId": "fit"}]}, r"spec\.outputs"),
+        ({"backoffLimit": 0}, {"backoff_limit": 5}, r"spec\.backoffLimit: 0, not 5"),
+    ],
+)
+def test_sweep_does_not_take_over_a_job_with_another_spec(
+    client: Client, first: dict[str, Any], second: dict[str, Any], says: str
+) -> None:
+    (job,) = client.sweep("train", {"rate": [0.1]}, name="lr", **first)
+
+    with pytest.raises(errors.AlreadyExists, match=rf"team-a/{job.name} .*{says}.*Take another name"):
+        client.sweep("train", {"rate": [0.1]}, name="lr", **second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"suspend": True}, {"suspend": False}),
+        ({"backoffLimit": 2, "type": "Training"}, {}),
+        ({}, {"backoffLimit": 0, "type": "Custom", "confFrom": []}),
+        ({"logicalDate": "2026-01-01T00:00:00Z"}, {"logicalDate": "2026-01-01T01:00:00+01:00"}),
+    ],
+)
+def test_sweep_takes_jobs_whose_spec_means_the_same(
+    client: Client, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    (job,) = client.sweep("train", {"rate": [0.1]}, name="lr", **first)
+
+    (again,) = client.sweep("train", {"rate": [0.1]}, name="lr", labels={"a": "b"}, **second)
+
+    assert again.state.uid == job.state.uid
+
+
+def test_sweep_does_not_take_over_a_job_that_is_being_deleted_or_of_another_sweep(
+    cluster: MLJobCluster, client: Client
+) -> None:
+    (job,) = client.sweep("train", {"rate": [0.1]}, name="lr")
+    for metadata, says in (
+        ({"labels": {}}, "its label mljob.dev/sweep is not lr"),
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, "is being deleted"),
+    ):
+        cluster.put(job.name, **metadata)
+        with pytest.raises(errors.AlreadyExists, match=says):
+            client.sweep("train", {"rate": [0.1]}, name="lr")
+
+
 @pytest.mark.parametrize(
     ("grid", "name", "says"),
     [

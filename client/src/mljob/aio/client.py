@@ -12,7 +12,7 @@ from ..errors import AlreadyExists, Invalid, KindNotServed, NotFound
 from ..kubeconfig import load
 from ..manifest import REQUEST_ID, manifest, random_name
 from ..resource import MLJob
-from ..sweep import SWEEP_LABEL, manifests_of
+from ..sweep import manifests_of, require_same_point
 from .job import AsyncJob, collection_path
 from .transport import AsyncTransport
 from .watch import list_objects, watch_objects
@@ -175,7 +175,9 @@ class AsyncClient:
 
         The label ``mljob.dev/sweep`` of each MLJob is the sweep's name. The annotation
         ``mljob.dev/sweep-point`` has the values of the point. A second call with the same
-        arguments creates only the MLJobs that are missing, but returns all handles.
+        arguments creates only the MLJobs that are missing, but returns all handles. The second call
+        may leave out fields of the spec. ``suspend``, ``cancel``, labels and further points may
+        differ.
 
         Args:
             dag_id: The id of the Airflow DAG to run.
@@ -190,8 +192,9 @@ class AsyncClient:
             **spec: Other fields of the spec, as in :meth:`submit`.
 
         Raises:
-            AlreadyExists: The MLJob of a point exists already, and has another DAG, conf or
-                sweep, or is being deleted.
+            AlreadyExists: The MLJob of a point exists already, and belongs to no sweep or another
+                sweep, is being deleted, or differs in ``dagId``, ``conf``, ``confFrom`` or a field
+                that is in ``spec``. The MLJobs of earlier points are not deleted.
             Invalid: The grid or a field has a wrong value. If the client finds the mistake, no
                 MLJob is created. If the API server refuses an MLJob, the MLJobs that were created
                 before are not deleted.
@@ -239,7 +242,7 @@ class AsyncClient:
     async def _create(self, wanted: dict[str, Any], *, adopt: bool = False) -> MLJob:
         """Create an MLJob. If the MLJob exists already, return the existing MLJob in two cases:
         this request created it but the answer was lost, or ``adopt`` is set and both MLJobs are the
-        same point of a sweep.
+        same point of a sweep (:func:`.require_same_point`).
         """
         metadata = wanted["metadata"]
         path = collection_path(metadata["namespace"])
@@ -249,16 +252,10 @@ class AsyncClient:
             present = MLJob(await self.transport.request("GET", f"{path}/{quote(metadata['name'], safe='')}"))
             if present.annotations.get(REQUEST_ID) == metadata["annotations"][REQUEST_ID]:
                 return present
-            if adopt and _is_same_point(present, MLJob(wanted)):
-                return present
-            raise
-
-
-def _is_same_point(present: MLJob, wanted: MLJob) -> bool:
-    same_sweep = present.labels.get(SWEEP_LABEL) == wanted.labels.get(SWEEP_LABEL)
-    return (
-        same_sweep and (present.dag_id, present.conf) == (wanted.dag_id, wanted.conf) and not present.is_being_deleted
-    )
+            if not adopt:
+                raise
+            require_same_point(present, MLJob(wanted))
+            return present
 
 
 def _selectors(labels: str | None, fields: str | None) -> dict[str, str]:
