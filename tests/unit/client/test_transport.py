@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
+import threading
 import time
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -11,7 +14,7 @@ from mljob.aio.transport import AsyncTransport
 from mljob.kubeconfig import ClusterConfig
 from mljob.kubeconfig_user import User
 from mljob.sync.transport import Transport
-from tests.fakes.mljob_cluster import Answer, MLJobCluster, refusal
+from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, refusal
 
 PATH = "/apis/mljob.dev/v1alpha1/namespaces/team-a/mljobs"
 
@@ -268,8 +271,6 @@ def test_answer_that_never_ends_is_given_up(
 
 
 def test_both_halves_send_the_same_requests(cluster: MLJobCluster, config: ClusterConfig) -> None:
-    import asyncio
-
     async def ask() -> object:
         async with AsyncTransport(config) as transport:
             return await transport.request("GET", PATH)
@@ -292,6 +293,33 @@ def test_parallel_requests_of_one_transport_do_not_mix(cluster: MLJobCluster, tr
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(read, range(20))) == [f"job-{number}" for number in range(20)]
+
+
+async def test_open_streams_leave_connections_for_requests(cluster: MLJobCluster, config: ClusterConfig) -> None:
+    watch = {"watch": "true", "resourceVersion": "10"}
+    async with AsyncTransport(config) as transport, AsyncExitStack() as streams:
+        for _ in range(300):
+            await streams.enter_async_context(transport.lines(PATH, params=watch))
+
+        assert (await transport.request("GET", PATH, tries=1))["items"] == []
+
+
+async def test_parallel_requests_are_bounded_and_wait_for_each_other(
+    cluster: MLJobCluster, config: ClusterConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mljob.aio.transport.MAX_PARALLEL_REQUESTS", 2)
+    third = threading.Barrier(3, timeout=0.2)
+
+    def answer(_: Asked) -> None:
+        with suppress(threading.BrokenBarrierError):
+            third.wait()
+
+    cluster.interfere = answer
+    async with AsyncTransport(config) as transport:
+        answers = await asyncio.gather(*(transport.request("GET", PATH) for _ in range(6)))
+
+    assert [found["items"] for found in answers] == [[]] * 6
+    assert third.broken, "three requests were answered at a time"
 
 
 def test_json_of_a_request_is_what_was_given(cluster: MLJobCluster, transport: Transport) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 
-__all__ = ["aclosing", "in_thread", "lock", "sleep"]
+__all__ = ["aclosing", "in_thread", "lock", "semaphore", "sleep"]
 
 
 async def sleep(seconds: float) -> None:
@@ -29,6 +29,11 @@ async def in_thread(function: Callable[[], Result]) -> Result:
 def lock() -> AbstractAsyncContextManager[None]:
     """Return a lock for ``async with``."""
     return asyncio.Lock()
+
+
+def semaphore(number: int) -> AbstractAsyncContextManager[None]:
+    """Return a context manager that at most ``number`` tasks can enter at a time. Others wait."""
+    return asyncio.Semaphore(number)
 
 
 def aclosing(items: AsyncIterator[Item]) -> AbstractAsyncContextManager[AsyncIterator[Item]]:

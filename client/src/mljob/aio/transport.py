@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 """The maximum size of a line of a stream, such as an event of a watch."""
+MAX_PARALLEL_REQUESTS: Final = 256
+"""The maximum number of requests of one transport at a time. Further requests wait. Streams don't
+count, because a stream may last for days, and each wait for an MLJob has a stream.
+"""
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 35.0
 """How long a request waits for the next bytes of an answer, in seconds. The API server ends most
@@ -51,6 +55,7 @@ class AsyncTransport:
         self._client: httpx2.AsyncClient | None = None
         self._identity: Credential | None = None
         self._lock = runtime.lock()
+        self._slots = runtime.semaphore(MAX_PARALLEL_REQUESTS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,7 +108,7 @@ class AsyncTransport:
         for attempt in range(1, tries + 1):
             try:
                 seconds = until(deadline, READ_SECONDS)
-                async with self._send(method, path, params, content, content_type, seconds) as response:
+                async with self._slots, self._send(method, path, params, content, content_type, seconds) as response:
                     if response.is_success:
                         return await object_of(response, path)
                     error = await refusal_of(response, f"{method} {path}")
@@ -187,7 +192,7 @@ class AsyncTransport:
                 finally:
                     await response.aclose()
         except httpx2.TransportError as error:
-            unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+            unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             raise _Lost(_unavailable(error, self.config, method, path), was_sent or not unsent) from None
         except httpx2.InvalidURL:
             raise BadAnswer(f"{method} {path}: the address is not valid.") from None
@@ -215,7 +220,7 @@ class AsyncTransport:
                 transport=self._http,
                 # As in kubectl, proxies of the environment are not for servers on this machine.
                 trust_env=not is_loopback(self.config.server),
-                limits=httpx2.Limits(max_connections=256, max_keepalive_connections=16, keepalive_expiry=30),
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=30),
                 headers={"Accept": "application/json", "User-Agent": "mljob"},
             )
         except (ImportError, ValueError, httpx2.InvalidURL) as error:

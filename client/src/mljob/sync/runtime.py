@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 
-__all__ = ["closing", "in_thread", "lock", "sleep"]
+__all__ = ["closing", "in_thread", "lock", "semaphore", "sleep"]
 
 
 def sleep(seconds: float) -> None:
@@ -32,6 +32,11 @@ def in_thread(function: Callable[[], Result]) -> Result:
 def lock() -> AbstractContextManager[bool]:
     """Return a lock that can be acquired by a ``with`` statement."""
     return threading.Lock()
+
+
+def semaphore(number: int) -> AbstractContextManager[bool]:
+    """Return a context manager that at most ``number`` threads can enter at a time. Others wait."""
+    return threading.Semaphore(number)
 
 
 def closing(items: Iterator[Item]) -> AbstractContextManager[Iterator[Item]]:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 """The maximum size of a line of a stream, such as an event of a watch."""
+MAX_PARALLEL_REQUESTS: Final = 256
+"""The maximum number of requests of one transport at a time. Further requests wait. Streams don't
+count, because a stream may last for days, and each wait for an MLJob has a stream.
+"""
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 35.0
 """How long a request waits for the next bytes of an answer, in seconds. The API server ends most
@@ -52,6 +56,7 @@ class Transport:
         self._client: httpx2.Client | None = None
         self._identity: Credential | None = None
         self._lock = runtime.lock()
+        self._slots = runtime.semaphore(MAX_PARALLEL_REQUESTS)
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +109,7 @@ class Transport:
         for attempt in range(1, tries + 1):
             try:
                 seconds = until(deadline, READ_SECONDS)
-                with self._send(method, path, params, content, content_type, seconds) as response:
+                with self._slots, self._send(method, path, params, content, content_type, seconds) as response:
                     if response.is_success:
                         return object_of(response, path)
                     error = refusal_of(response, f"{method} {path}")
@@ -188,7 +193,7 @@ class Transport:
                 finally:
                     response.close()
         except httpx2.TransportError as error:
-            unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+            unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             raise _Lost(_unavailable(error, self.config, method, path), was_sent or not unsent) from None
         except httpx2.InvalidURL:
             raise BadAnswer(f"{method} {path}: the address is not valid.") from None
@@ -216,7 +221,7 @@ class Transport:
                 transport=self._http,
                 # As in kubectl, proxies of the environment are not for servers on this machine.
                 trust_env=not is_loopback(self.config.server),
-                limits=httpx2.Limits(max_connections=256, max_keepalive_connections=16, keepalive_expiry=30),
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=30),
                 headers={"Accept": "application/json", "User-Agent": "mljob"},
             )
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
