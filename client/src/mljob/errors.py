@@ -117,6 +117,10 @@ class PluginFailed(ConfigError, Unavailable):
     """
 
 
+class RunApiUnavailable(RunApiMissing, Unavailable):
+    """mljob-api is installed but does not answer, for example while its pods are replaced."""
+
+
 class BadAnswer(ApiError):
     """The answer is too large, nested too deeply, or not what the API promises."""
 

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import monotonic
 from typing import Final, NamedTuple
 
-from .errors import ApiError, BadAnswer, RunApiMissing
-from .retries import MAX_TRIES, wait_seconds
+from .errors import ApiError, BadAnswer
+from .reader_retries import ReaderRetries
+from .retries import MAX_TRIES
 
 READ_TRIES: Final = 2
 """The maximum number of requests for a graph, or for a log that is not followed."""
-PATIENCE_SECONDS: Final = 600.0
-"""How long a reader that has begun to follow a log tries to go on, in seconds. An API server may
-restart in this time, or a laptop's network may come back after the laptop has slept.
-"""
-LASTED_SECONDS: Final = 10.0
-"""The minimum duration of a connection without a line that resets the count of failures, in
-seconds.
-"""
 
 
 class LogLine(NamedTuple):
@@ -55,10 +47,7 @@ class LogPlace:
         self._notice = ""
         self._was_told = False
         self._has_lines = False
-        self._was_open = False
-        self._opened_at: float | None = None
-        self._failures = 0
-        self._failing_since: float | None = None
+        self._retries = ReaderRetries(follow=follow, tries=MAX_TRIES if follow else READ_TRIES)
         self.goes_on = False
         """Whether mljob-api has ended the answer although the log continues, and another request can
         continue without repeating lines.
@@ -66,7 +55,8 @@ class LogPlace:
 
     def params(self) -> dict[str, str]:
         """Return the query parameters of the next request."""
-        self._opened_at, self.goes_on = None, False
+        self._retries.asked()
+        self.goes_on = False
         if not self._follow:
             return self._params
         params = self._params | {"follow": "true", "positions": "true"}
@@ -77,10 +67,10 @@ class LogPlace:
 
     def opened(self) -> None:
         """Record that mljob-api has begun to answer. After this call, requests for a followed log
-        may fail for :data:`PATIENCE_SECONDS` before :meth:`wait_after` returns None. Before this
+        may fail for :data:`.PATIENCE_SECONDS` before :meth:`wait_after` returns None. Before this
         call, the number of failed requests is limited instead.
         """
-        self._was_open, self._opened_at = True, monotonic()
+        self._retries.opened()
 
     def take(self, line: bytes) -> LogLine | None:
         """Record a line of an answer, and return the line with the position after the line.
@@ -99,7 +89,7 @@ class LogPlace:
         """
         from mljob_contract.run_api import LOG_GOES_ON, LOG_NOTICE, LOG_POSITION, LogPosition
 
-        self._failures, self._failing_since = 0, None
+        self._retries.received()
         text = line.decode(errors="replace").rstrip("\r")
         if not text.startswith(LOG_NOTICE):
             self._notice = ""
@@ -124,25 +114,12 @@ class LogPlace:
         """Return the seconds to wait between a failed request and the next request. Return None if
         the caller must not send another request, in these cases:
 
-        - ``error`` says that mljob-api is missing, and no earlier answer had begun.
-        - Requests have failed too often or for too long.
+        - :meth:`.ReaderRetries.wait_after` returns None.
         - Lines were returned, but the position after these lines is not known. The next answer
           would repeat or skip lines.
         """
-        now = monotonic()
-        if self._opened_at is not None and now - self._opened_at >= LASTED_SECONDS:
-            self._failures, self._failing_since = 0, None
-        self._failures += 1
-        self._failing_since = now if self._failing_since is None else self._failing_since
-        if isinstance(error, RunApiMissing) and not self._was_open:
-            may_go_on = False
-        elif self._follow and self._was_open:
-            may_go_on = now - self._failing_since < PATIENCE_SECONDS
-        else:
-            may_go_on = self._failures < (MAX_TRIES if self._follow else READ_TRIES)
-        if not may_go_on or (self._was_told and self._position is None):
-            return None
-        return wait_seconds(self._failures, error.retry_after)
+        wait = self._retries.wait_after(error)
+        return None if self._was_told and self._position is None else wait
 
     def _told(self, text: str) -> LogLine:
         self._was_told = True

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 COLUMNS = ("time", "task", "map_index", "try_number")
 """The columns before the columns of the metrics."""
+LAST_REPORTS_ONLY = (
+    "mljob-api is not installed in this cluster, so metrics() has only the last report of each task. For all reports, "
+    "install the chart with api.enabled=true."
+)
+"""The warning of ``Job.metrics`` if there is no history to read."""
 
 
 def rows_of_history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:

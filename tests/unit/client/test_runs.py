@@ -139,7 +139,7 @@ def test_followed_log_that_does_not_come_back_is_given_up(cluster: MLJobCluster,
     )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mljob.log_place.PATIENCE_SECONDS", 0.05)
+        patch.setattr("mljob.reader_retries.PATIENCE_SECONDS", 0.05)
         with pytest.raises(errors.Unavailable, match="no mljob-api here"):
             list(job.logs(follow=True))
 
@@ -176,6 +176,40 @@ def test_busy_mljob_api_is_asked_again_when_it_says(cluster: MLJobCluster, job: 
 
     assert list(job.logs()) == ["one"]
     assert len(list(job.history())) == 1
+
+
+AWAY = Answer(503, b"service unavailable\n")
+"""What kube-aggregator answers while the Service of mljob-api has no endpoint."""
+
+
+def test_rollout_of_mljob_api_is_waited_for(cluster: MLJobCluster, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mljob.metrics.find_spec", lambda _: None)
+    whole = Answer(200, metrics(1.0) + metrics(0.5) + end())
+    cut = Answer(200, metrics(1.0), then_cut=True)
+    for first in (AWAY, cut):
+        cluster.runs[f"{KEY}/events"] = in_turn(first, AWAY, AWAY, whole)
+        assert [row["loss"] for row in job.metrics()] == [1.0, 0.5]
+        cluster.runs[f"{KEY}/events"] = in_turn(first, AWAY, AWAY, whole)
+        assert len(list(job.history(follow=True))) == 2
+    cluster.runs[f"{KEY}/log"] = in_turn(AWAY, Answer(200, b"one\n"))
+    assert list(job.logs()) == ["one"]
+
+
+def test_followed_history_survives_a_long_outage(
+    cluster: MLJobCluster, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mljob.retries.MAX_WAIT_SECONDS", 0.001)
+    cut = Answer(200, metrics(1.0), then_cut=True)
+    cluster.runs[f"{KEY}/events"] = in_turn(cut, *[AWAY] * 12, Answer(200, metrics(1.0) + metrics(0.5) + end()))
+
+    assert len(list(job.history(follow=True))) == 2
+
+
+def test_metrics_are_not_cut_short_while_mljob_api_is_away(cluster: MLJobCluster, job: Job) -> None:
+    cluster.runs[f"{KEY}/events"] = lambda _: AWAY
+
+    with pytest.raises(errors.RunApiUnavailable):
+        job.metrics()
 
 
 def test_history_skips_heartbeats_and_unknown_kinds(cluster: MLJobCluster, job: Job) -> None:
@@ -285,7 +319,8 @@ def test_metrics_without_mljob_api_are_the_last_ones_of_the_status(
     ]
     cluster.put("train", status=running(tasks=tasks))
 
-    rows = job.metrics()
+    with pytest.warns(UserWarning, match="only the last report of each task"):
+        rows = job.metrics()
 
     assert rows == rows_of_status(job.state)
     assert [(row["task"], row["loss"]) for row in rows] == [("fit", 0.3)]

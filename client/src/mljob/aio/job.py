@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from time import monotonic
@@ -10,9 +11,9 @@ from urllib.parse import quote
 
 from ..changes import ChangeKind, Outage, Outages
 from ..endings import LOG_TAIL, cancelled, deleted, failed_task, failure, timed_out
-from ..errors import ApiError, Conflict, Invalid, NotFound, RunApiMissing
+from ..errors import ApiError, Conflict, Invalid, NotFound, RunApiMissing, RunApiUnavailable
 from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
-from ..metrics import rows_of_history, rows_of_status, table_of
+from ..metrics import LAST_REPORTS_ONLY, rows_of_history, rows_of_status, table_of
 from ..resource import RETRY_REQUESTED_AT, MLJob
 from ..verdict import Verdict, has_ended, verdict_of
 from . import runtime
@@ -197,13 +198,21 @@ class AsyncJob:
         return self._runs.history(self.state, follow=follow)
 
     async def metrics(self) -> pandas.DataFrame | list[dict[str, Any]]:
-        """Return the metrics of the run as a table with a row for each report of metrics. Without
-        mljob-api, the table has only the last report of each task. The table is a pandas DataFrame
-        if pandas is installed, else a list with a dict for each row.
+        """Return the metrics of the run as a table with a row for each report of metrics. If
+        mljob-api is not installed in the cluster, the table has only the last report of each task,
+        and the method warns of that. The table is a pandas DataFrame if pandas is installed, else a
+        list with a dict for each row.
+
+        Raises:
+            Unavailable: The history can't be read completely, for example because mljob-api does
+                not answer.
         """
         try:
             rows = rows_of_history([entry async for entry in self.history()])
+        except RunApiUnavailable:
+            raise
         except RunApiMissing:
+            warnings.warn(LAST_REPORTS_ONLY, stacklevel=2)
             rows = rows_of_status(await self.refresh())
         return table_of(rows)
 

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from ..errors import BadAnswer, KindNotServed, RunApiMissing, TooManyRequests, Unavailable
+from ..errors import BadAnswer, KindNotServed, RunApiMissing, RunApiUnavailable, TooManyRequests, Unavailable
 from ..log_place import READ_TRIES, LogLine, LogPlace
+from ..reader_retries import ReaderRetries
 from ..resource import MLJob
 from ..retries import MAX_TRIES, wait_seconds
 from ..text import clean_line, plain
@@ -38,8 +39,9 @@ _MISSING: Final = (
 class RunApi:
     """A client of mljob-api, the operator's service for logs, history and graphs of runs.
 
-    All methods raise :class:`~mljob.errors.RunApiMissing` if mljob-api is not available, and
-    another ``ApiError`` if mljob-api refuses the request.
+    All methods raise :class:`~mljob.errors.RunApiMissing` if mljob-api is not installed, its
+    subclass :class:`~mljob.errors.RunApiUnavailable` if mljob-api does not answer, and another
+    ``ApiError`` if mljob-api refuses the request.
 
     Args:
         transport: The connection to the cluster's API server.
@@ -137,8 +139,8 @@ class RunApi:
 
     def history(self, job: MLJob, *, follow: bool = False) -> Generator[HistoryEntry, None]:
         """Yield the entries of the run's history: new states of the run and its tasks, progress and
-        metrics. If a response is cut off, the method repeats the request, and does not yield the
-        same entries again.
+        metrics. If a response is cut off, or mljob-api does not answer for a while, the method
+        repeats the request, and does not yield the same entries again.
 
         If mljob-api does not use Kafka, and ``follow`` is False, the method can't read beyond
         mljob-api's limit for one response. If the history is longer, the method yields the entries
@@ -150,33 +152,38 @@ class RunApi:
 
         Raises:
             Unavailable: Without ``follow``, the history can't be read completely. With ``follow``,
-                too many requests in a row have failed.
+                five requests in a row have failed, or after the begin of the first answer, all
+                requests of ten minutes.
+            RunApiMissing: mljob-api is not installed.
         """
         from mljob_contract.history import MAX_ENTRY_BYTES, EndReason
 
         cursor: str | None = None
         seen: set[int] = set()
-        failures = 0
+        retries, standstills = ReaderRetries(follow=follow, tries=MAX_TRIES), 0
         while True:
-            before, end, retry_after = len(seen), None, None
+            before, end, wait = len(seen), None, None
+            retries.asked()
             try:
                 params = {"after": cursor} if cursor else {}
                 with self._lines(job, "events", params, IDLE_SECONDS, MAX_ENTRY_BYTES, watch=follow) as lines:
+                    retries.opened()
                     for line in lines:
                         entry = _entry(line, job)
                         if entry is not None and entry.kind == "end":
                             end = entry
                         elif entry is not None and hash(line) not in seen:
                             seen.add(hash(line))
+                            retries.received()
                             yield entry
-            except (Unavailable, TooManyRequests) as error:
-                if failures + 1 >= MAX_TRIES:
+            except (Unavailable, TooManyRequests, RunApiMissing) as error:
+                if (wait := retries.wait_after(error)) is None:
                     raise
-                retry_after = error.retry_after
             if end is not None and _is_last(end, job, follow):
                 return
-            failures = failures + 1 if len(seen) == before else 0
-            if failures >= MAX_TRIES and (not follow or self._has_ended(job)):
+            if wait is None:
+                standstills = standstills + 1 if len(seen) == before else 0
+            if standstills >= MAX_TRIES and (not follow or self._has_ended(job)):
                 if follow and end is None:
                     return
                 raise _incomplete(job, end.message if end else "the answer is cut off each time")
@@ -184,7 +191,7 @@ class RunApi:
                 cursor = end.cursor
                 seen.clear()
             else:
-                runtime.sleep(wait_seconds(max(failures, 1), retry_after))
+                runtime.sleep(wait_seconds(max(standstills, 1)) if wait is None else wait)
 
     def graph(self, job: MLJob) -> RunGraph:
         """Return the graph of the MLJob's run: the tasks and their dependencies."""
@@ -256,4 +263,5 @@ def _path(job: MLJob, part: str, *, watch: bool = False) -> str:
 
 
 def _missing(error: KindNotServed | Unavailable) -> RunApiMissing:
-    return RunApiMissing(_MISSING, code=error.code, reason=error.reason)
+    kind = RunApiUnavailable if isinstance(error, Unavailable) else RunApiMissing
+    return kind(_MISSING, code=error.code, reason=error.reason)
