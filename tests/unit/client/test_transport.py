@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import socket
 import threading
 import time
 from contextlib import AsyncExitStack, suppress
@@ -11,6 +12,7 @@ import pytest
 
 from mljob import errors
 from mljob.aio.transport import AsyncTransport
+from mljob.keepalive import detect_dead_peer
 from mljob.kubeconfig import ClusterConfig
 from mljob.kubeconfig_user import User
 from mljob.sync.transport import Transport
@@ -293,6 +295,44 @@ def test_parallel_requests_of_one_transport_do_not_mix(cluster: MLJobCluster, tr
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(read, range(20))) == [f"job-{number}" for number in range(20)]
+
+
+@pytest.fixture
+def sockets(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
+    """The sockets on which the client has turned keepalive on."""
+    found: list[socket.socket] = []
+
+    def detect(opened: socket.socket) -> None:
+        detect_dead_peer(opened)
+        found.append(opened)
+
+    for half in ("aio", "sync"):
+        monkeypatch.setattr(f"mljob.{half}.transport.detect_dead_peer", detect)
+    return found
+
+
+def notices_a_dead_peer(opened: socket.socket) -> bool:
+    idle, interval, probes = (
+        opened.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    return bool(opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) and idle + interval * probes <= 90
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="macOS has another name for this option")
+@pytest.mark.parametrize("by_proxy", [False, True])
+async def test_connections_notice_that_their_peer_is_gone(
+    cluster: MLJobCluster, sockets: list[socket.socket], by_proxy: bool
+) -> None:
+    config = ClusterConfig("http://kubernetes.example", proxy=cluster.url) if by_proxy else ClusterConfig(cluster.url)
+    cluster.interfere = lambda _: Answer(200, b"{}")
+
+    with Transport(config) as transport:
+        transport.request("GET", PATH)
+        assert [notices_a_dead_peer(opened) for opened in sockets] == [True]
+    async with AsyncTransport(config) as asyncio_transport:
+        await asyncio_transport.request("GET", PATH)
+        assert notices_a_dead_peer(sockets[1])
 
 
 async def test_open_streams_leave_connections_for_requests(cluster: MLJobCluster, config: ClusterConfig) -> None:

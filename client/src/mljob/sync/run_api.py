@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 IDLE_SECONDS: Final = 120.0
 """How long a stream of mljob-api may be silent, in seconds."""
 FOLLOW_SECONDS: Final = 3_600.0
-"""How long a followed log may be silent, in seconds. A task may log nothing for a long time."""
+"""How long a followed log may be silent, in seconds. A task may log nothing for a long time.
+:mod:`mljob.keepalive` notices a dead connection sooner, unless a proxy between holds it open.
+"""
 MAX_LOG_LINE_BYTES: Final = 2 * 1024 * 1024
 """The maximum size of a line of a log. mljob-api cuts longer lines."""
 _MISSING: Final = (

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..credentials import Credential, Credentials
 from ..errors import ApiError, BadAnswer, ConfigError, Unavailable
+from ..keepalive import detect_dead_peer
 from ..kubeconfig import ClusterConfig, is_loopback
 from ..retries import MAX_TRIES, is_worth_another_try, wait_seconds
 from ..tls import tls_context
@@ -168,7 +169,10 @@ class Transport:
 
         headers = [(b"Content-Type", content_type.encode())] if content is not None else []
         timeout = httpx2.Timeout(READ_SECONDS, connect=min(CONNECT_SECONDS, read_seconds), read=read_seconds)
-        extensions = {"sni_hostname": self.config.server_name} if self.config.server_name else {}
+        # A client of httpx2 that gets a transport with socket options ignores the proxies of the environment.
+        extensions: dict[str, Any] = {"trace": _on_connection}
+        if self.config.server_name:
+            extensions["sni_hostname"] = self.config.server_name
         was_sent = False
         try:
             for may_renew in (True, False):
@@ -226,6 +230,14 @@ class Transport:
             )
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             raise ConfigError(f"clusters: proxy-url of the context {self.config.context!r}: {error}") from None
+
+
+def _on_connection(event: str, info: Mapping[str, Any]) -> None:
+    """Set the socket options of a new connection. httpx2 calls this function for each step of a
+    request.
+    """
+    if event.endswith("connect_tcp.complete") and (opened := info["return_value"].get_extra_info("socket")):
+        detect_dead_peer(opened)
 
 
 def _encoded(credential: Credential) -> list[tuple[bytes, bytes]]:
