@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import InvalidArgument
+from .names import is_object_name
 from .resource import API_VERSION, KIND
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ REQUEST_ID: Final = "mljob.dev/request-id"
 request was lost.
 """
 _SUFFIX_BYTES: Final = 4
-_LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
-_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 Conf = "Mapping[str, Any] | BaseModel"
 
@@ -105,7 +104,7 @@ def checked_name(name: str) -> str:
         InvalidArgument: The name is longer than :data:`MAX_NAME` characters, or is not a DNS
             subdomain name (RFC 1123) in lower case.
     """
-    if len(name) > MAX_NAME or not _NAME.fullmatch(name):
+    if len(name) > MAX_NAME or not is_object_name(name):
         raise InvalidArgument(
             f"name: {name[:200]!r} is not a name of lower-case letters, digits, '-' and '.', of at most {MAX_NAME} "
             f"characters, with a letter or a digit at both ends and beside each '.'. For example: {slug(name)!r}."

@@ -416,9 +416,17 @@ def test_delete_is_of_this_job_only_and_may_be_repeated(cluster: MLJobCluster, j
     assert client.get("train").state.uid != job.state.uid
 
 
-def test_name_of_a_job_cannot_leave_its_path(cluster: MLJobCluster, client: Client) -> None:
-    with pytest.raises(errors.NotFound):
-        client.get("../../../../api/v1/secrets?x=y")
+@pytest.mark.parametrize("name", ["", "..", "../../../../api/v1/secrets?x=y", "a/b", "A", "a b", "x" * 254])
+def test_name_that_no_job_can_have_is_refused_without_a_request(
+    cluster: MLJobCluster, client: Client, name: str
+) -> None:
+    says = "is empty" if not name else "no name of Kubernetes"
+    with pytest.raises(errors.InvalidArgument, match=f"^name: .*{says}"):
+        client.get(name)
+    with pytest.raises(errors.InvalidArgument, match=f"^name: .*{says}"):
+        client.compare([name])
+    if name:
+        with pytest.raises(errors.InvalidArgument, match=f"^namespace: .*{says}"):
+            client.list_jobs(namespace=name)
 
-    assert cluster.asked[-1].path.endswith("/mljobs/../../../../api/v1/secrets?x=y")
-    assert not cluster.asked[-1].query
+    assert cluster.asked == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
 from ..changes import Change
 from ..errors import AlreadyExists, Invalid, KindNotServed, NotFound
@@ -13,7 +12,7 @@ from ..kubeconfig import load
 from ..manifest import REQUEST_ID, manifest, random_name
 from ..resource import MLJob
 from ..sweep import manifests_of, require_same_point
-from .job import AsyncJob, collection_path
+from .job import AsyncJob, collection_path, job_path
 from .transport import AsyncTransport
 from .watch import list_objects, watch_objects
 
@@ -28,7 +27,8 @@ class AsyncClient:
     user.
 
     All methods that send requests raise :class:`~mljob.errors.ApiError` if the API server refuses a
-    request or does not answer.
+    request or does not answer, and :class:`~mljob.errors.InvalidArgument` without a request if a
+    name or a namespace is empty or no name of Kubernetes.
 
     Args:
         namespace: The namespace for calls without a namespace. Default: the context's.
@@ -106,16 +106,17 @@ class AsyncClient:
 
         Raises:
             NotFound: No MLJob has this name.
+            InvalidArgument: The name is empty, or no MLJob can have this name.
         """
         where = namespace or self.namespace
-        path = f"{collection_path(where)}/{quote(name, safe='')}"
+        path = job_path(where, name)
         try:
             return AsyncJob(self.transport, MLJob(await self.transport.request("GET", path)))
         except KindNotServed:
             raise
         except NotFound as error:
             raise NotFound(
-                f"There is no MLJob {name[:200]!r} in namespace {where}.", code=error.code, reason=error.reason
+                f"There is no MLJob {name!r} in namespace {where}.", code=error.code, reason=error.reason
             ) from None
 
     async def list_jobs(
@@ -249,7 +250,7 @@ class AsyncClient:
         try:
             return MLJob(await self.transport.request("POST", path, body=wanted, repeatable=True))
         except AlreadyExists:
-            present = MLJob(await self.transport.request("GET", f"{path}/{quote(metadata['name'], safe='')}"))
+            present = MLJob(await self.transport.request("GET", job_path(metadata["namespace"], metadata["name"])))
             if present.annotations.get(REQUEST_ID) == metadata["annotations"][REQUEST_ID]:
                 return present
             if not adopt:

@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import quote
 
 from ..changes import ChangeKind, Outage, Outages
 from ..endings import LOG_TAIL, cancelled, deleted, failed_task, failure, timed_out
 from ..errors import ApiError, Conflict, Invalid, NotFound, RunApiMissing, RunApiUnavailable
 from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
 from ..metrics import LAST_REPORTS_ONLY, rows_of_history, rows_of_status, table_of
+from ..names import object_name
 from ..resource import RETRY_REQUESTED_AT, MLJob
 from ..verdict import Verdict, has_ended, verdict_of
 from . import runtime
@@ -35,9 +35,22 @@ MLJob, in seconds.
 
 
 def collection_path(namespace: str | None) -> str:
-    """Return the API path of the MLJobs of a namespace. None means all namespaces."""
-    within = f"namespaces/{quote(namespace, safe='')}/" if namespace is not None else ""
+    """Return the API path of the MLJobs of a namespace. None means all namespaces.
+
+    Raises:
+        InvalidArgument: The namespace is empty or no name of Kubernetes.
+    """
+    within = f"namespaces/{object_name(namespace, 'namespace')}/" if namespace is not None else ""
     return f"/apis/mljob.dev/v1alpha1/{within}mljobs"
+
+
+def job_path(namespace: str, name: str) -> str:
+    """Return the API path of an MLJob.
+
+    Raises:
+        InvalidArgument: The namespace or the name is empty or no name of Kubernetes.
+    """
+    return f"{collection_path(namespace)}/{object_name(name, 'name')}"
 
 
 class AsyncJob:
@@ -259,7 +272,7 @@ class AsyncJob:
 
     @property
     def _path(self) -> str:
-        return f"{collection_path(self.namespace)}/{quote(self.name, safe='')}"
+        return job_path(self.namespace, self.name)
 
     async def _patch(self, change: dict[str, Any]) -> Self:
         # With the uid, the API server refuses a change of another MLJob of this name.

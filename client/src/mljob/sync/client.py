@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
 from ..changes import Change
 from ..errors import AlreadyExists, Invalid, KindNotServed, NotFound
@@ -14,7 +13,7 @@ from ..kubeconfig import load
 from ..manifest import REQUEST_ID, manifest, random_name
 from ..resource import MLJob
 from ..sweep import manifests_of, require_same_point
-from .job import Job, collection_path
+from .job import Job, collection_path, job_path
 from .transport import Transport
 from .watch import list_objects, watch_objects
 
@@ -29,7 +28,8 @@ class Client:
     user.
 
     All methods that send requests raise :class:`~mljob.errors.ApiError` if the API server refuses a
-    request or does not answer.
+    request or does not answer, and :class:`~mljob.errors.InvalidArgument` without a request if a
+    name or a namespace is empty or no name of Kubernetes.
 
     Args:
         namespace: The namespace for calls without a namespace. Default: the context's.
@@ -107,16 +107,17 @@ class Client:
 
         Raises:
             NotFound: No MLJob has this name.
+            InvalidArgument: The name is empty, or no MLJob can have this name.
         """
         where = namespace or self.namespace
-        path = f"{collection_path(where)}/{quote(name, safe='')}"
+        path = job_path(where, name)
         try:
             return Job(self.transport, MLJob(self.transport.request("GET", path)))
         except KindNotServed:
             raise
         except NotFound as error:
             raise NotFound(
-                f"There is no MLJob {name[:200]!r} in namespace {where}.", code=error.code, reason=error.reason
+                f"There is no MLJob {name!r} in namespace {where}.", code=error.code, reason=error.reason
             ) from None
 
     def list_jobs(
@@ -247,7 +248,7 @@ class Client:
         try:
             return MLJob(self.transport.request("POST", path, body=wanted, repeatable=True))
         except AlreadyExists:
-            present = MLJob(self.transport.request("GET", f"{path}/{quote(metadata['name'], safe='')}"))
+            present = MLJob(self.transport.request("GET", job_path(metadata["namespace"], metadata["name"])))
             if present.annotations.get(REQUEST_ID) == metadata["annotations"][REQUEST_ID]:
                 return present
             if not adopt:
