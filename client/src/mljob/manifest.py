@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import unicodedata
@@ -10,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import InvalidArgument
+from .json_values import json_value
 from .names import is_object_name
 from .resource import API_VERSION, KIND
 
@@ -53,7 +53,8 @@ def manifest(
 
     Raises:
         InvalidArgument: The name is not allowed, the conf is not a JSON object, or a field of the
-            spec does not exist or has a wrong value.
+            spec does not exist, is ``dagId``, is there twice, or has a wrong value or a value of
+            another type, such as the text ``"2"`` for a number.
     """
     metadata: dict[str, Any] = {"name": checked_name(name), "namespace": namespace}
     if labels:
@@ -67,34 +68,20 @@ def manifest(
 
 def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
     """Return a conf as a JSON object. For a pydantic model, return only the fields that were set,
-    so that the DAG's defaults hold for the other fields.
+    so that the DAG's defaults hold for the other fields. Arrays and numbers of NumPy become lists
+    and numbers.
 
     Raises:
         InvalidArgument: The conf is not a JSON object.
     """
     dump = getattr(conf, "model_dump", None)
     found = dump(mode="json", by_alias=True, exclude_unset=True) if callable(dump) else conf
-    try:
-        text = json.dumps(found, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidArgument(
-            f"{_unfit(found)}: {error}. A conf holds what JSON can: text, numbers, booleans, lists and objects."
-        ) from None
-    parsed = json.loads(text)
+    parsed = json_value(found, "conf")
     if not isinstance(parsed, dict):
         raise InvalidArgument(
             f"conf: {type(conf).__name__} is not an object. Pass a dict, or an instance of a params class."
         )
     return parsed
-
-
-def _unfit(conf: Any) -> str:
-    for key, value in conf.items() if isinstance(conf, Mapping) else ():
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError, RecursionError):
-            return f"conf.{str(key)[:100]}"
-    return "conf"
 
 
 def checked_name(name: str) -> str:
@@ -126,7 +113,17 @@ def slug(text: str) -> str:
 
 
 def _spec_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {_camel(key): _plain_value(value) for key, value in given.items() if value is not None}
+    fields: dict[str, Any] = {}
+    for key, value in given.items():
+        if value is None:
+            continue
+        name = _camel(key)
+        if name == "dagId":
+            raise InvalidArgument("spec.dagId: the argument dag_id names the DAG. Leave dagId out.")
+        if name in fields:
+            raise InvalidArgument(f"spec.{name}: the field is there twice. Leave {key} out.")
+        fields[name] = json_value(_plain_value(value), f"spec.{name}")
+    return fields
 
 
 def _camel(name: str) -> str:
@@ -153,7 +150,7 @@ def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
     from mljob_contract.mljob import MLJobSpec
 
     from .findings import meant
-    from .misfits import field_of, in_words, quoted
+    from .misfits import field_of, in_words, misfits, quoted
 
     known = {field.alias or name for name, field in MLJobSpec.model_fields.items()}
     if unknown := sorted(spec.keys() - known):
@@ -161,9 +158,12 @@ def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
         raise InvalidArgument(
             f"spec: no field {named}{meant(unknown[0], known)}. The fields are: {', '.join(sorted(known))}."
         )
+    # A conf may have more levels than pydantic reads from JSON, and any values.
+    errors = misfits({name: value for name, value in spec.items() if name != "conf"}, MLJobSpec)
     try:
         MLJobSpec.model_validate(spec)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InvalidArgument(f"{field_of(first)}: {in_words(first)}.") from None
+        errors += error.errors(include_url=False)
+    if errors:
+        raise InvalidArgument(f"{field_of(errors[0])}: {in_words(errors[0])}.")
     return spec

@@ -1,19 +1,50 @@
-"""Describes the errors that pydantic finds in a spec."""
+"""Finds the wrong values of a spec by its pydantic model, and describes them."""
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from .documents import MAX_QUOTED
 from .findings import meant
 from .text import plain
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|sec|m|min|h|d|w)", re.IGNORECASE)
 
 
 DATE_TIME = "write a date, a time and a time zone, such as 2026-01-01T00:00:00Z"
 """The hint for a text that is not a time."""
+
+
+def misfits(spec: Mapping[str, Any], model: type[BaseModel]) -> list[Any]:
+    """Return the errors of a spec: values that don't have the type of their field, as the API server
+    refuses them. For example, the text ``"2"`` is no number. Texts that should be times are not
+    checked.
+
+    Args:
+        spec: The spec as JSON.
+        model: The model of the spec.
+
+    Returns:
+        Entries of the list that ``errors()`` of pydantic's ``ValidationError`` returns.
+    """
+    from pydantic import ValidationError
+
+    try:
+        model.model_validate_json(json.dumps(spec), strict=True)
+    except ValidationError as error:
+        # Strict validation takes no text for a time that a validator has seen.
+        return [
+            problem
+            for problem in error.errors(include_url=False)
+            if problem["type"] != "datetime_type" or not isinstance(problem["input"], str)
+        ]
+    return []
 
 
 def in_words(problem: Any) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import AlreadyExists, InvalidArgument
+from .json_values import json_value, listed
 from .manifest import MAX_NAME, conf_of, manifest, slug
 from .resource import MLJob
 from .text import value_text, values_text
@@ -44,7 +45,7 @@ class Point:
 
     Attributes:
         name: The name of the MLJob. Within a sweep, the same values always give the same name.
-        params: The values by param.
+        params: The values by param, as JSON values.
     """
 
     name: str
@@ -114,7 +115,7 @@ def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[s
             point twice. Or the values of a param in the dict are not a list, or JSON can't
             represent a value.
     """
-    points = [Point(_name(sweep, params), params) for params in _combinations(grid)]
+    points = [_point(sweep, params) for params in _combinations(grid)]
     if not points:
         raise InvalidArgument("grid: no points. Give each param at least one value.")
     if len({point.name for point in points}) < len(points):
@@ -187,15 +188,16 @@ def _combinations(grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]
     if not isinstance(grid, Mapping):
         _require_few(len(grid))
         return [dict(point) for point in grid]
+    lists = {param: listed(values) for param, values in grid.items()}
     number = 1
-    for param, values in grid.items():
+    for param, values in lists.items():
         if isinstance(values, str) or not isinstance(values, Sequence):
             raise InvalidArgument(
                 f"grid.{param}: {type(values).__name__} is not a list of values. For one value, write [value]."
             )
         number *= len(values)
         _require_few(number)
-    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())] if grid else []
+    return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())] if lists else []
 
 
 def _require_few(number: int) -> None:
@@ -203,10 +205,7 @@ def _require_few(number: int) -> None:
         raise InvalidArgument(f"grid: {number} points or more; a sweep has at most {MAX_POINTS}. Split the grid.")
 
 
-def _name(sweep: str, params: Mapping[str, Any]) -> str:
-    try:
-        text = json.dumps(params, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidArgument(f"grid: {error}. The values are what JSON can hold.") from None
-    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
-    return f"{sweep[: MAX_NAME - _DIGEST - 1]}-{digest}"
+def _point(sweep: str, given: Mapping[str, Any]) -> Point:
+    params = json_value(given, "grid")
+    digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:_DIGEST]
+    return Point(f"{sweep[: MAX_NAME - _DIGEST - 1]}-{digest}", params)

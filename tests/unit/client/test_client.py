@@ -73,6 +73,14 @@ def test_fields_of_the_spec_may_be_named_as_in_python(cluster: MLJobCluster, cli
         ({"backoffLimit": "many"}, r"spec\.backoffLimit"),
         ({"dag_id": "a/b"}, r"spec\.dagId"),
         ({"confFrom": [{}]}, r"spec\.confFrom\[0\]: "),
+        ({"backoff_limit": "2"}, r"spec\.backoffLimit: '2' should be a valid integer; write it without quotes"),
+        ({"backoffLimit": 2.5}, r"spec\.backoffLimit: 2\.5 should be a valid integer"),
+        ({"suspend": "no"}, r"spec\.suspend: 'no' should be a valid boolean"),
+        ({"suspend": 1}, r"spec\.suspend: 1 should be a valid boolean"),
+        ({"airflowRef": {"name": 7}}, r"spec\.airflowRef\.name: 7 should be a valid string"),
+        ({"outputs": {"a"}}, r"spec\.outputs: set is not a JSON value"),
+        ({"dagId": "other"}, r"spec\.dagId: the argument dag_id names the DAG"),
+        ({"backoff_limit": 1, "backoffLimit": 2}, r"spec\.backoffLimit: the field is there twice"),
     ],
 )
 def test_wrong_values_are_told_before_anything_is_sent(
@@ -161,6 +169,16 @@ def test_sweep_does_not_take_over_a_job_with_another_conf(cluster: MLJobCluster,
         client.sweep("train", {"rate": [0.1]}, name="lr", conf={"epochs": 2})
 
 
+class Array:
+    """An array or a number as NumPy has them."""
+
+    def __init__(self, content: Any) -> None:
+        self._content = content
+
+    def tolist(self) -> Any:
+        return self._content
+
+
 DATA = {"confFrom": [{"outputsRef": {"name": "data-v1"}}]}
 
 
@@ -226,7 +244,9 @@ def test_sweep_does_not_take_over_a_job_that_is_being_deleted_or_of_another_swee
         ({"rate": [0.1, 0.1]}, "lr", "twice"),
         ({"a": list(range(30)), "b": list(range(30))}, "lr", "at most 500"),
         ([{"a": number} for number in range(501)], "lr", "501 points"),
-        ({"rate": [object()]}, "lr", "what JSON can hold"),
+        ({"rate": [object()]}, "lr", r"grid\.rate: object is not a JSON value\. Give what JSON can hold"),
+        ([{"n": 1, "rate": float("nan")}], "lr", r"grid\.rate: Out of range float"),
+        ({"rate": Array(0.1)}, "lr", r"grid\.rate: float is not a list"),
         ({"rate": [0.1]}, "Lr!", "For example: 'lr'"),
         ({"rate": [0.1]}, "x" * 64, "at most 63"),
     ],
@@ -236,6 +256,18 @@ def test_wrong_sweep_creates_nothing(cluster: MLJobCluster, client: Client, grid
         client.sweep("train", grid, name=name)
 
     assert cluster.asked == []
+
+
+def test_arrays_and_numbers_of_numpy_are_lists_and_numbers(cluster: MLJobCluster, client: Client) -> None:
+    plain = client.sweep("train", {"rate": [0.1, 0.2], "sizes": [[1, 2]], "n": [3]}, name="lr")
+
+    grid: Any = {"rate": Array([0.1, 0.2]), "sizes": [Array([1, 2])], "n": [Array(3)]}
+    same = client.sweep("train", grid, name="lr")
+    job = client.submit("train", {"n": Array(3), "deep": {"a": Array([1])}}, backoffLimit=Array(2))
+
+    assert [job.state for job in same] == [job.state for job in plain]
+    assert job.state.conf == {"n": 3, "deep": {"a": [1]}}
+    assert job.state.raw_spec["backoffLimit"] == 2
 
 
 def test_list_of_points_is_a_grid_too(cluster: MLJobCluster, client: Client) -> None:

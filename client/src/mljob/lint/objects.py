@@ -16,10 +16,10 @@ from mljob_contract.resource import API_VERSION, GROUP, ObjectName
 from ..documents import MAX_QUOTED, Document
 from ..findings import Finding, meant
 from ..manifest import MAX_NAME
-from ..misfits import field_of, in_words, quoted
+from ..misfits import field_of, in_words, misfits, quoted
 from ..text import plain
 from ..yaml_scalars import whole
-from .schemas import broken_rules, is_time, schema_of, unknown_fields, wrong_times
+from .schemas import broken_rules, schema_of, unknown_fields, wrong_times
 
 SPECS: dict[str, type[BaseModel]] = {
     mljob.KIND: mljob.MLJobSpec,
@@ -107,19 +107,10 @@ def _of_spec(value: dict[str, Any], kind: str) -> Iterator[Finding]:
     # A rule says what to write, so it replaces what the model finds in the same field.
     broken = [*broken_rules(written, _with_name(schema)), *wrong_times(written, schema)]
     reported = {finding.path for finding in broken}
-    yield from (finding for finding in _misfits(spec, SPECS[kind]) if finding.path not in reported)
-    yield from broken
-
-
-def _misfits(spec: dict[str, Any], model: type[BaseModel]) -> Iterator[Finding]:
     given = {name: field for name, field in spec.items() if field is not None}
-    try:
-        model.model_validate_json(json.dumps(given), strict=True)
-    except ValidationError as error:
-        for problem in error.errors(include_url=False):
-            if problem["type"] == "datetime_type" and is_time(problem["input"]):
-                continue  # strict validation takes no text for a time that a validator has seen
-            yield Finding(field_of(problem), in_words(problem))
+    found = (Finding(field_of(problem), in_words(problem)) for problem in misfits(given, SPECS[kind]))
+    yield from (finding for finding in found if finding.path not in reported)
+    yield from broken
 
 
 def _of_conf(conf: Any) -> Iterator[Finding]:

@@ -184,7 +184,7 @@ class Client:
         Args:
             dag_id: The id of the Airflow DAG to run.
             grid: A list of values for each param, by the param's name. Or a list of points, which
-                are dicts of params. At most 500 points.
+                are dicts of params. At most 500 points. A list may be an array of NumPy.
             name: The name of the sweep: at most 63 characters, which are lower-case letters, digits
                 and single hyphens.
             conf: The conf that all points share. If a param of a point has the name of a key in
