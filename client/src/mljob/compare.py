@@ -14,7 +14,7 @@ from .errors import Invalid
 from .findings import meant
 from .finite import finite_number
 from .resource import MLJob
-from .text import json_text, plain, value_text
+from .text import cell_width, json_text, plain, value_text
 
 if TYPE_CHECKING:
     import pandas
@@ -101,9 +101,12 @@ class Comparison:
     def __str__(self) -> str:
         """Return the comparison as a table of text."""
         lines = [self.header(), *self.cells()]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        widths = [max(map(cell_width, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+            "  ".join(
+                cell + " " * (width - cell_width(cell)) for cell, width in zip(line, widths, strict=True)
+            ).rstrip()
+            for line in lines
         )
 
     def to_rows(self) -> list[dict[str, Any]]:

@@ -74,6 +74,20 @@ def value_text(value: Any, limit: int) -> str:
     return plain(value if isinstance(value, str) else json_text(value)[: 4 * limit], limit)
 
 
+def cell_width(text: str) -> int:
+    """Return the number of columns of a terminal that a text takes. Characters of Chinese, Japanese
+    and Korean, and most emoji, take two columns. Combining marks and joiners take none.
+    """
+    return sum(
+        0
+        if unicodedata.category(char) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(char) in "WF"
+        else 1
+        for char in text
+    )
+
+
 def values_text(values: Mapping[str, Any]) -> str:
     """Return names and values of params on one line: ``epochs=5 lr=0.1``. Names are cut to 63
     characters, and values to 60 characters.

@@ -106,6 +106,17 @@ def test_comparison_is_printed_as_a_table() -> None:
     ]
 
 
+def test_columns_of_a_printed_table_are_aligned_after_wide_characters() -> None:
+    notes = {"a": "日本語", "b": "abc"}
+    found = compare_jobs([job(name, outputs={"f1": 1, "note": note, "z": 2}) for name, note in notes.items()], by="f1")
+
+    assert str(found).splitlines() == [
+        "name  phase      f1  note    z",
+        "a     Succeeded  1   日本語  2",
+        "b     Succeeded  1   abc     2",
+    ]
+
+
 def test_no_best_without_results() -> None:
     assert compare_jobs([job("a")]).best is None
     assert compare_jobs([]).best is None

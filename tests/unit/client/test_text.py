@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from mljob.text import clean_line, plain, value_text
+from mljob.text import cell_width, clean_line, plain, value_text
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,14 @@ def test_text_that_was_cut_among_invisible_characters_ends_in_an_ellipsis() -> N
 )
 def test_value_is_shown_as_json_and_floats_with_six_digits(value: Any, expected: str) -> None:
     assert value_text(value, 60) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [("", 0), ("abc", 3), ("日本語", 6), ("한글", 4), ("é", 1), ("e\u0301", 1), ("\uff41", 2), ("🎉", 2)],
+)
+def test_width_of_a_text_is_its_columns_on_a_terminal(text: str, width: int) -> None:
+    assert cell_width(text) == width == cell_len(text)
 
 
 def test_value_that_is_nested_deeply_is_shown_too() -> None:
