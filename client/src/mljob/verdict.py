@@ -67,6 +67,17 @@ def has_ended(job: MLJob) -> bool:
     return verdict_of(job) not in (None, Verdict.STALLED)
 
 
+def can_be_cancelled(job: MLJob) -> bool:
+    """Return whether there is something to cancel: the MLJob has a run, or may get a run. False if
+    the MLJob has ended and can't run without a change of its spec or a retry.
+    """
+    verdict = verdict_of(job)
+    if verdict is Verdict.STALLED:
+        # After the end of a run, a spec that is refused or invalid starts no run.
+        return not (job.is_true("Complete") and describes_newest_spec(job))
+    return verdict is None
+
+
 def stall_message(job: MLJob) -> str:
     """Return the message of the condition Stalled if the MLJob has ended and the condition is not
     about this end, but about a changed spec that can't run. Otherwise return an empty text.

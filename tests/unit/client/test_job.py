@@ -405,6 +405,22 @@ def test_cancel_suspend_and_resume_change_the_spec(cluster: MLJobCluster, job: J
     assert cluster.get("train")["spec"]["cancel"] is True
 
 
+@pytest.mark.parametrize("status", [succeeded(), failed(), cancelled(), refused()])
+def test_cancel_leaves_a_job_that_has_ended(cluster: MLJobCluster, job: Job, status: Status) -> None:
+    cluster.put("train", status=status)
+
+    assert job.cancel().state.phase == status["phase"]
+
+    assert "cancel" not in cluster.get("train")["spec"]
+
+
+def test_cancel_reaches_a_stalled_job_and_a_job_that_runs_again(cluster: MLJobCluster, job: Job) -> None:
+    for status, requested in ((stalled(), {}), (succeeded(), {RETRY_REQUESTED_AT: "now"})):
+        cluster.put("train", status=status, annotations=requested)
+        cluster.patch("train", {"spec": {"cancel": None}})
+        assert job.cancel().state.raw_spec["cancel"] is True
+
+
 def test_delete_is_of_this_job_only_and_may_be_repeated(cluster: MLJobCluster, job: Job, client: Client) -> None:
     job.delete()
     job.delete()

@@ -15,7 +15,7 @@ from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
 from ..metrics import LAST_REPORTS_ONLY, rows_of_history, rows_of_status, table_of
 from ..names import object_name
 from ..resource import RETRY_REQUESTED_AT, MLJob
-from ..verdict import Verdict, has_ended, verdict_of
+from ..verdict import Verdict, can_be_cancelled, has_ended, verdict_of
 from . import runtime
 from .run_api import RunApi
 from .transport import MERGE_PATCH, AsyncTransport
@@ -246,7 +246,12 @@ class AsyncJob:
         return await self._patch({"metadata": {"annotations": {RETRY_REQUESTED_AT: datetime.now(UTC).isoformat()}}})
 
     async def cancel(self) -> Self:
-        """Cancel the MLJob for good. The operator ends the run, but does not delete the MLJob."""
+        """Cancel the MLJob for good, and return this handle. The operator ends the run, but does not
+        delete the MLJob. If the MLJob has already ended, only read its state: an MLJob that has
+        succeeded stays as it is, and can run again.
+        """
+        if not can_be_cancelled(await self.refresh()):
+            return self
         # The API server refuses cancel and suspend together.
         return await self._patch({"spec": {"cancel": True, "suspend": False}})
 

@@ -16,7 +16,7 @@ from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
 from ..metrics import LAST_REPORTS_ONLY, rows_of_history, rows_of_status, table_of
 from ..names import object_name
 from ..resource import RETRY_REQUESTED_AT, MLJob
-from ..verdict import Verdict, has_ended, verdict_of
+from ..verdict import Verdict, can_be_cancelled, has_ended, verdict_of
 from . import runtime
 from .run_api import RunApi
 from .transport import MERGE_PATCH, Transport
@@ -247,7 +247,12 @@ class Job:
         return self._patch({"metadata": {"annotations": {RETRY_REQUESTED_AT: datetime.now(UTC).isoformat()}}})
 
     def cancel(self) -> Self:
-        """Cancel the MLJob for good. The operator ends the run, but does not delete the MLJob."""
+        """Cancel the MLJob for good, and return this handle. The operator ends the run, but does not
+        delete the MLJob. If the MLJob has already ended, only read its state: an MLJob that has
+        succeeded stays as it is, and can run again.
+        """
+        if not can_be_cancelled(self.refresh()):
+            return self
         # The API server refuses cancel and suspend together.
         return self._patch({"spec": {"cancel": True, "suspend": False}})
 
