@@ -137,13 +137,9 @@ def _followed(session: Session, jobs: list[Job], selector: str | None, timeout: 
 
 
 def _is_open(job: Job) -> bool:
-    from ..verdict import Verdict, describes_newest_spec, verdict_of
+    from ..verdict import can_be_cancelled
 
-    verdict = verdict_of(job.state)
-    if verdict is Verdict.STALLED:
-        # After the end of a run, a spec that is refused or invalid starts no run.
-        return not (job.state.is_true("Complete") and describes_newest_spec(job.state))
-    return verdict is None
+    return can_be_cancelled(job.state)
 
 
 def _cancellation_text(job: Job) -> str:
