@@ -19,7 +19,7 @@ from mljob_operator.core.conf.redaction import Redaction
 from mljob_operator.errors import AirflowError, AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
 from tests.fakes.oauth2_provider import OAuth2Provider, client
 from tests.live.http_gateway import Answer, HttpGateway, only_with
-from tests.scripted_airflow import DAG, Says, ScriptedAirflow, refused, said
+from tests.scripted_airflow import DAG, RUN, Says, ScriptedAirflow, refused, said
 
 from .conftest import Connect
 
@@ -135,6 +135,24 @@ async def test_403_leads_to_another_login_soon_after_a_failed_login(
         provider.says = None
         await airflow.probe()
     assert len(provider.asked) == 3
+
+
+async def test_refused_login_after_an_effect_leaves_no_doubt_about_other_requests(
+    server: ScriptedAirflow, connect: Connect, provider: OAuth2Provider
+) -> None:
+    airflow = connect(server, oauth2=client(provider.url))
+    await airflow.probe()
+    # The run exists, and the operator can't read it.
+    server.told["trigger"] = refused(409, "The DagRun already exists")
+    server.told["get run"] = refused(401, "Invalid token")
+    provider.says = said(401, error="invalid_client")
+    with pytest.raises(AirflowUnauthorized) as after_effect:
+        await airflow.submit(DAG, RUN, {}, "note")
+    assert after_effect.value.outcome_unknown
+    server.told["trigger"] = refused(401, "Invalid token")
+    with pytest.raises(AirflowUnauthorized) as refused_at_once:
+        await airflow.submit(DAG, "mljob.team-b.other.x", {}, "note")
+    assert not refused_at_once.value.outcome_unknown
 
 
 async def test_refused_token_is_renewed_soon_after_a_missing_permission(

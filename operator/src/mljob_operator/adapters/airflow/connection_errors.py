@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import urllib3
 from airflow_client.client.exceptions import ApiException
 
-from ...errors import AirflowUnavailable
+from ...errors import AirflowError, AirflowUnavailable
 from ..proxies import shown
 
 _NOT_CONNECTED = (
@@ -60,14 +60,16 @@ def nothing_sent() -> Iterator[None]:
     """Run the ``with`` block, which logs in or requests the version before the caller's request.
 
     Raises:
-        AirflowUnavailable: The block raised this error. ``outcome_unknown`` is false, because the
-            caller's request has not been sent. ``of_one_request`` is false, because every request
-            needs the token and the version.
+        AirflowError: The block raised this error. ``outcome_unknown`` is false, because the caller's
+            request has not been sent. ``of_one_request`` of AirflowUnavailable is false, because
+            every request needs the token and the version.
     """
     try:
         yield
-    except AirflowUnavailable as error:
-        error.outcome_unknown = error.of_one_request = False
+    except AirflowError as error:
+        error.outcome_unknown = False
+        if isinstance(error, AirflowUnavailable):
+            error.of_one_request = False
         raise
 
 

@@ -153,7 +153,8 @@ class _RenewedToken(ABC):
         try:
             token, lifetime = self._ask()
         except AirflowUnauthorized as error:
-            self._refused = error, time.monotonic() + REFUSED_FOR
+            # A caller may change the attributes of the error that it gets.
+            self._refused = copy(error), time.monotonic() + REFUSED_FOR
             raise
         if not fits_header(token):
             raise AirflowUnreadable(f"{self._issuer} gave a token that can't be in an HTTP header.")
