@@ -85,8 +85,6 @@ class RegisteredInstance:
         failures: The number of reconciliations in a row that have failed. A reconciliation also
             counts as failed if the Airflow is not ready, or if the AirflowInstance is being
             deleted.
-        reconciled_at: When the last reconciliation ended, in seconds of the event loop's clock. 0 if
-            no reconciliation has ended.
         probe_requested: Set when an early probe is needed.
         task: The asyncio task that reconciles the AirflowInstance. None before the start.
     """

@@ -151,9 +151,8 @@ class Reconciler:
 
     def request_probe(self, airflow: str) -> None:
         """Schedule an early probe of an Airflow. The probe checks whether the operator can use the
-        Airflow, and updates the status of its AirflowInstance. The Airflow of the operator's
-        settings has no AirflowInstance, and is not probed. Instead, the credentials of its access
-        rules are read again.
+        Airflow, and updates the status of its AirflowInstance. The credentials of its access rules
+        are read again too.
         """
         self._airflows.request_probe(airflow)
 
