@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.facts import RunFact
 from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.errors import StoreUnavailable
 from tests.fakes.airflow import CANCEL_DAG
 from tests.live.eventually import until
 
@@ -159,6 +161,30 @@ class TestDeletion:
         await world.later(15)
         assert not world.exists
         assert "CancellationAbandoned" in world.event_reasons
+
+    async def test_abandoned_cancellation_is_reported_once_if_the_finalizer_can_not_be_removed(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refusals = 3
+        set_finalizer = world.jobs.set_finalizer
+
+        async def refuse(job: Job, **change: Any) -> Job | None:
+            nonlocal refusals
+            refusals -= 1
+            if refusals >= 0:
+                raise StoreUnavailable("busy")
+            found: Job | None = await set_finalizer(job, **change)
+            return found
+
+        monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", lambda *_: 0.001)
+        await world.apply(cancellation={"timeoutSeconds": 60})
+        world.airflow.down = True
+        monkeypatch.setattr(world.jobs, "set_finalizer", refuse)
+        await world.delete()
+        await world.later(65)
+        await until(lambda: not world.exists)
+        assert refusals < 0
+        assert world.event_reasons.count("CancellationAbandoned") == 1
 
     @pytest.mark.parametrize("strategy", ["Dag", "Api"])
     async def test_overdue_deletion_still_ends_the_run_when_an_operator_starts(

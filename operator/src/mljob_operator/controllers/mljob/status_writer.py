@@ -197,7 +197,7 @@ class StatusWriter:
         # The Event comes before the removal of the finalizer, because the operator may end in
         # between. The wait is short, because an admission webhook for Events may not answer, and
         # must not prevent the deletion.
-        await asyncio.wait([self._record_in_background(job, event, Priority.CANCELLATION)], timeout=ABANDONMENT_WAITS)
+        await asyncio.wait([self._record_in_background(job, event, Priority.RELEASE)], timeout=ABANDONMENT_WAITS)
 
     def report_contradiction(self, state: State, count: int, *, first: bool) -> None:
         """Count Kafka events that Airflow's REST API has contradicted. If ``first`` is true, also log

@@ -294,7 +294,9 @@ class Steps:
             return None
         # If the MLJob changes before the write, the write ends with a Conflict.
         job = state.job
-        if action.abandoned:
+        if action.abandoned and not worker.abandonment_reported:
+            # The step may be repeated, because the write below may fail.
+            worker.abandonment_reported = True
             await self._writer.report_abandonment(state, self._confs.redaction(state))
         if job.has_finalizer:
             ended = None if job.deleting else finished.record(job.status)

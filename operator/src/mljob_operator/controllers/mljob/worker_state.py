@@ -124,6 +124,7 @@ class WorkerState:
         writing: Whether a status patch is being sent.
         read_limit: Ends the read in the block of :meth:`until_deleted`. None outside of this block.
         failures: The number of failed steps in a row.
+        abandonment_reported: Whether the operator has reported that it gives up cancelling the run.
         begin_count: How many times ``begin`` was called. If the number changes during a step, the
             step's outcome is dropped.
     """
@@ -147,6 +148,7 @@ class WorkerState:
     writing: bool = False
     read_limit: asyncio.Timeout | None = None
     failures: int = 0
+    abandonment_reported: bool = False
     begin_count: int = 0
 
     @property
@@ -235,6 +237,7 @@ class WorkerState:
         self.written_at = float("-inf")
         # A status patch that is being sent was made for the MLJob or attempt before this one.
         self.writing = False
+        self.abandonment_reported = False
         self.begin_count += 1
 
     def update(self, job: Job) -> None:

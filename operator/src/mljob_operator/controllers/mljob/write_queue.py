@@ -52,16 +52,16 @@ class Priority(IntEnum):
     operator sends fewer writes while the Kubernetes API server is busy.
 
     Attributes:
-        CANCELLATION: Stores the status of an MLJob whose run is or will be cancelled, changes an
-            MLJob that is being deleted, or records the Event that the operator has given up
-            cancelling a run.
+        CANCELLATION: Stores the status of an MLJob whose run is or will be cancelled, or changes an
+            MLJob that is being deleted.
         END: Stores how an MLJob, or an attempt, has ended.
         SUBMISSION: Stores the status before an action that depends on it, such as the submission of
             a run.
         FIRST: The operator's first write for a new MLJob: adds the finalizer, or if the API server
             has added the finalizer, stores the first status. ``SUBMISSION`` comes before ``FIRST``,
             so that a new MLJob does not delay the submission of earlier MLJobs.
-        RELEASE: Removes the finalizer of a finished MLJob.
+        RELEASE: Removes the finalizer of a finished MLJob, or records the Event that the operator
+            has given up cancelling a run.
         START: Stores any other new phase of an MLJob, such as Running.
         EXPIRY: Deletes an MLJob after its time to live.
         PROGRESS: Stores any other change of a status.
