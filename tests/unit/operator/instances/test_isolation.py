@@ -140,6 +140,7 @@ async def test_server_that_is_not_an_airflow_is_not_ready_and_stops_nothing(
     await until(lambda: "none" in world.registry.names())
     readers.start()
     await until(lambda: "the change feed can't be read" in caplog.text)
+    await until(lambda: world.instance("none").conditions is not None)
     status, found, message = world.instance_says("none")
     assert (status, found) == ("False", reason)
     assert says in message
