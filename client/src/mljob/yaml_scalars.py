@@ -2,7 +2,8 @@
 that kubectl would not read as texts.
 
 kubectl uses go-yaml v2, which deviates from YAML 1.1: ``1e-3`` is a number, ``1:30`` is a text, and
-``y`` is a boolean. A date or time is a text, because kubectl converts YAML to JSON.
+``y`` is a boolean. A number that Go can't represent is a text: ``123e4567`` can be a Git commit. A
+date or time is a text, because kubectl converts YAML to JSON.
 
 Source: ``goyaml.v2/resolve.go`` and ``yaml.go`` of github.com/kubernetes-sigs/yaml
 """
@@ -10,18 +11,24 @@ Source: ``goyaml.v2/resolve.go`` and ``yaml.go`` of github.com/kubernetes-sigs/y
 from __future__ import annotations
 
 import json
+import math
 import re
+import struct
 from typing import Any, ClassVar
 
 import yaml
-from yaml.nodes import ScalarNode
+from yaml.nodes import Node, ScalarNode
 
 _TAG = "tag:yaml.org,2002:"
-_REPLACED = frozenset(f"{_TAG}{name}" for name in ("bool", "int", "float", "timestamp"))
+_REPLACED = frozenset(f"{_TAG}{name}" for name in ("bool", "int", "float", "timestamp", "value"))
 _OCTAL = re.compile(r"^([-+]?)0(?=\d)")
 """The beginning of an octal number without an ``o``, such as ``017``."""
 _MAX_WHOLE = 2.0**63
 """Smaller floats without a fraction are integers in Kubernetes."""
+_PREFIX = re.compile(r"[-+]?0[bBoOxX]")
+"""The beginning of an integer that is a text if the integer has more than 64 bits. Other integers with
+more than 64 bits are floats.
+"""
 
 
 class Loader(yaml.CSafeLoader):
@@ -29,17 +36,36 @@ class Loader(yaml.CSafeLoader):
 
     bool_values: ClassVar[dict[str, bool]] = {**yaml.CSafeLoader.bool_values, "y": True, "n": False}
 
+    def resolve(self, kind: type[Node], value: str, implicit: tuple[bool, bool]) -> str:
+        """Return the YAML tag of a node without a tag. ``value`` is the text of a scalar."""
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        return f"{_TAG}str" if _is_out_of_range(tag, value) else tag
+
     def construct_integer(self, node: ScalarNode) -> int:
         """Return the integer that a scalar writes.
 
         Raises:
             ValueError: The scalar is not an integer.
         """
-        return int(_OCTAL.sub(r"\g<1>0o", str(node.value).replace("_", "")), 0)
+        return _integer(str(node.value))
 
 
 class Dumper(yaml.SafeDumper):
     """Dumps YAML that kubectl and YAML 1.1 read alike."""
+
+
+def _integer(text: str) -> int:
+    return int(_OCTAL.sub(r"\g<1>0o", text.replace("_", "")), 0)
+
+
+def _is_out_of_range(tag: str, text: str) -> bool:
+    """Return whether Go has no number for a scalar that is written as a number."""
+    if tag == f"{_TAG}float":
+        is_finite = text.lstrip("+-").lower() not in (".inf", ".nan")
+        return is_finite and math.isinf(float(text.replace("_", "")))
+    if tag == f"{_TAG}int" and _PREFIX.match(text):
+        return not -(2**63) <= _integer(text) < (2**63 if text[0] in "+-" else 2**64)
+    return False
 
 
 Loader.yaml_implicit_resolvers = {
@@ -75,7 +101,33 @@ def stored_key(loader: Loader, node: ScalarNode) -> str | None:
         return None
     if value is None:
         return None
-    return value if isinstance(value, str) else json.dumps(whole(value))
+    if isinstance(value, float):
+        return _float_key(value)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _float_key(number: float) -> str:
+    """Return the text of the nearest number with 32 bits, as kubectl writes the keys of mappings."""
+    try:
+        single = _single(number)
+    except OverflowError:
+        single = math.copysign(math.inf, number)
+    if not math.isfinite(single):
+        return {math.inf: ".inf", -math.inf: "-.inf"}.get(single, ".nan")
+    written = (f"{single:.{digits}e}" for digits in range(9))
+    shortest = next(text for text in written if _single(float(text)) == single)
+    exponent = int(shortest.partition("e")[2])
+    return f"{float(shortest):.9g}" if -4 <= exponent < 6 else shortest
+
+
+def _single(number: float) -> float:
+    """Return the nearest number with 32 bits.
+
+    Raises:
+        OverflowError: The number is too large for 32 bits.
+    """
+    [single] = struct.unpack("f", struct.pack("f", number))
+    return float(single)
 
 
 def whole(value: Any) -> Any:

@@ -108,6 +108,7 @@ def test_dry_run_asks_the_api_server_and_prints_what_it_would_store(cluster: MLJ
         ("a=", {"a": ""}),
         ("a=b=c", {"a": "b=c"}),
         ("a=2026-01-01", {"a": "2026-01-01"}),
+        ("a=123e4567", {"a": "123e4567"}),
         ("a=[1, 2]", {"a": [1, 2]}),
         ('a={"b": 1}', {"a": {"b": 1}}),
         ("a.b.c=1", {"a": {"b": {"c": 1}}}),
