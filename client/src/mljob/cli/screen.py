@@ -64,12 +64,23 @@ class Screen:
     @property
     def width(self) -> int | None:
         """The number of columns of the terminal, at least 40. None for a file or a pipe."""
-        return max(shutil.get_terminal_size().columns, MIN_WIDTH) if self.is_terminal else None
+        return max(self._size().columns, MIN_WIDTH) if self.is_terminal else None
 
     @property
     def height(self) -> int:
         """The number of rows of the terminal, at least 10."""
-        return max(shutil.get_terminal_size().lines, 10)
+        return max(self._size().lines, 10)
+
+    def _size(self) -> os.terminal_size:
+        """Return the size that the environment variables ``COLUMNS`` and ``LINES`` say, or else the
+        size of the terminal, or else 80 columns and 24 rows.
+        """
+        try:
+            own = os.get_terminal_size(self.stream.fileno())
+        except (OSError, ValueError):  # The stream has no file descriptor, or is no terminal.
+            own = os.terminal_size((0, 0))
+        # The function of shutil only knows the terminal of standard output.
+        return shutil.get_terminal_size((own.columns or 80, own.lines or 24))
 
     def sign(self, sign: Sign) -> Piece:
         """Return a :class:`Piece` with the icon and the word that display a state."""
