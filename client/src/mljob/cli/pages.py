@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from textwrap import wrap
 
 from ..failure_log import LogEnd
 from ..render import fields, numbers
@@ -106,11 +105,13 @@ def job_lines(job: MLJob, look: Look, now: datetime, most_tasks: int, width: int
             :data:`MIN_TASKS` tasks.
         width: The number of columns at which the MLJob's sentence is wrapped.
     """
+    from .screen import wrapped
+
     row = row_of(job, now)
     share = f"{look.bar(row.percent)} {row.percent}%" if row.percent is not None else ""
     parts = [Piece(row.name, is_strong=True), look.sign(row.sign), Piece(share), Piece(row.progress), Piece(row.took)]
     head = [piece for part in parts if part.text for piece in (part, Piece("  "))]
-    said = wrap(sentence(job), width - len(INDENT))
+    said = wrapped(sentence(job), width - len(INDENT))
     lines: list[Line] = [head, *([Piece(f"{INDENT}{line}")] for line in said), []]
     tasks = tasks_of(job.raw_status)
     shown = _worth_showing(tasks, most_tasks - max(len(said) - 1, 0))

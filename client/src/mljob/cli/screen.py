@@ -136,6 +136,17 @@ def as_text(line: Line) -> Text:
     return text
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """Split a text into lines, between words where possible. No line is wider than ``width`` columns
+    of a terminal. A character of Chinese, Japanese or Korean takes two columns.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    lines = Text(text).wrap(Console(), width, overflow="fold")
+    return [line.plain.rstrip() for line in lines if line]
+
+
 def columns(
     rows: Sequence[Sequence[Piece]],
     titles: Sequence[str] | None = None,

@@ -109,6 +109,18 @@ def test_sentence_about_a_watched_mljob_is_wrapped_and_takes_the_place_of_tasks(
     assert texts[-1] == f"  and {60 - len(page) + len(said) + 3} more tasks"
 
 
+@pytest.mark.parametrize(
+    "text", ["学習データが見つかりません。" * 12, "Error: " + "데이터가 없습니다 " * 20, "x" * 300]
+)
+def test_live_page_shows_all_characters_of_a_wide_sentence(text: str, terminal: Terminal) -> None:
+    screen = Screen(terminal)
+    with drawn(screen, JobPage(job("a", running(message=text + "END")), screen).lines):
+        pass
+    shown = terminal.text().rsplit("▶ Running", 1)[1].splitlines()[1:]
+    said = "".join(shown[: next(index for index, line in enumerate(shown) if not line.strip())])
+    assert said.replace(" ", "") == (text + "END").replace(" ", "")
+
+
 @pytest.mark.parametrize("columns", [40, 80])
 @pytest.mark.parametrize("with_namespace", [True, False])
 def test_long_names_and_sweep_points_leave_room_for_the_phase(
