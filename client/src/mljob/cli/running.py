@@ -53,7 +53,8 @@ class Request:
             "--set",
             "-s",
             metavar="KEY=VALUE",
-            help="A key of the conf, such as epochs=20 or optimizer.lr=0.1. The value is YAML.",
+            help="A key of the conf, such as epochs=20 or optimizer.lr=0.1. The value is YAML: y, n, yes, "
+            "no, on and off are booleans, unless they are quoted within the shell's quotes: 'answer=\"no\"'.",
             show_default=False,
         ),
     ] = None

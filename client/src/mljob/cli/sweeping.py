@@ -38,7 +38,9 @@ def sweep(
             "--grid",
             "-g",
             metavar="KEY=V1,V2",
-            help="The values of a param, a top-level key of the conf. All combinations run, at most 500.",
+            help="The values of a param, a top-level key of the conf. All combinations run, at most 500. The values "
+            "are YAML: y, n, yes, no, on and off are booleans, unless they are quoted within the shell's quotes: "
+            '\'answer="yes","no"\'.',
             show_default=False,
         ),
     ],

@@ -105,6 +105,8 @@ def test_dry_run_asks_the_api_server_and_prints_what_it_would_store(cluster: MLJ
         ("a=true", {"a": True}),
         ("a=null", {"a": None}),
         ("a='1'", {"a": "1"}),
+        ("a=no", {"a": False}),
+        ('a="no"', {"a": "no"}),
         ("a=", {"a": ""}),
         ("a=b=c", {"a": "b=c"}),
         ("a=2026-01-01", {"a": "2026-01-01"}),
@@ -196,6 +198,12 @@ def test_sweep_creates_an_mljob_for_each_point(cluster: MLJobCluster, plugin: Pl
     assert first["spec"]["conf"] == {"epochs": 3, "lr": 0.1, "layers": [64]}
     assert first["metadata"]["labels"] == {"mljob.dev/sweep": "lr"}
     assert plugin(*arguments).out == told.out, "the same sweep again creates nothing"
+
+
+@pytest.mark.parametrize(("grid", "values"), [("a=yes,no", [True, False]), ('a="yes","no"', ["yes", "no"])])
+def test_quoted_value_of_a_grid_is_a_text(grid: str, values: list[Any], cluster: MLJobCluster, plugin: Plugin) -> None:
+    assert plugin("sweep", "train", "--name=a", "--grid", grid).code == 0
+    assert sorted(str(each["spec"]["conf"]["a"]) for each in cluster.all()) == sorted(map(str, values))
 
 
 def test_wait_for_a_sweep_watches_only_the_sweep(cluster: MLJobCluster, plugin: Plugin) -> None:
