@@ -121,7 +121,7 @@ class RepeatedSource(Source):
         while True:
             try:
                 await self._read()
-                self._succeeds()
+                self._answered()
                 return
             except (Unavailable, TooManyRequests, RunApiMissing) as error:
                 self._failures += 1
@@ -131,12 +131,16 @@ class RepeatedSource(Source):
 
     async def _read(self) -> None:
         """Read the data from the beginning. A subclass that gets data piece by piece calls
-        :meth:`_succeeds` for each piece.
+        :meth:`_answered` for each piece, and :meth:`_got_further` for each piece that no earlier
+        read has got.
         """
         raise NotImplementedError
 
-    def _succeeds(self) -> None:
+    def _got_further(self) -> None:
+        """Forget the failures before, so that the next wait is short again."""
         self._failures = 0
+
+    def _answered(self) -> None:
         if self.refusal is not None:
             self.refusal = None
             self._tell()

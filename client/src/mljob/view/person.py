@@ -94,6 +94,7 @@ class RunHistory(RepeatedSource):
         self._job = job
         self._every = 1
         self._skipped = 0
+        self._most_entries = 0
         super().__init__()
 
     def __str__(self) -> str:
@@ -107,14 +108,17 @@ class RunHistory(RepeatedSource):
         return self.refusal is None or bool(self.reports)
 
     async def _read(self) -> None:
-        is_first = True
+        number = 0
         entries = RunApi(self._transport).history(self._job, follow=True)
         try:
             async for entry in entries:
-                if is_first:
-                    is_first = False
+                number += 1
+                if number == 1:
                     self.changes, self.reports, self._every, self._skipped = [], [], 1, 0
-                self._succeeds()
+                self._answered()
+                if number > self._most_entries:
+                    self._most_entries = number
+                    self._got_further()
                 if isinstance(entry, TaskChange) and len(self.changes) < MAX_CHANGES:
                     self.changes.append(entry)
                 elif isinstance(entry, MetricsReport):

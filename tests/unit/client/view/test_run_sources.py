@@ -79,6 +79,31 @@ async def test_history_goes_on_after_mljob_api_was_unavailable_for_long(
     assert [report.metrics["loss"] for report in history.reports] == [3.0, 2.0, 1.0]
 
 
+async def test_history_that_gets_no_further_is_read_less_and_less_often(
+    cluster: MLJobCluster, transport: AsyncTransport, job: MLJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mljob.reader_retries.PATIENCE_SECONDS", 0.0)
+    failures: list[int] = []
+
+    def no_wait(number: int, _: float | None) -> float:
+        failures.append(number)
+        return 0.0
+
+    monkeypatch.setattr("mljob.view.feeds.wait_seconds", no_wait)
+    longer = losses(3.0, 2.0, 1.0, complete=False)
+    # In each read, the second request of the client fails, and ends the read.
+    answers = iter(
+        [losses(3.0, 2.0, complete=False), UNAVAILABLE] * 3 + [longer, UNAVAILABLE] * 2 + [losses(3.0, 2.0, 1.0)]
+    )
+    cluster.runs["team-a/train/events"] = lambda _: next(answers)
+
+    history = RunHistory(transport, job)
+    await until(history, lambda: history.ended_at is not None)
+
+    assert history.refusal is None
+    assert failures == [1, 2, 3, 1, 2]
+
+
 async def test_history_that_was_never_read_has_no_reports(
     cluster: MLJobCluster, transport: AsyncTransport, job: MLJob
 ) -> None:
