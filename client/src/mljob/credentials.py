@@ -108,7 +108,8 @@ class Credentials:
         headers = list(user.impersonate)
         certificate, key = user.certificate, user.key
         token = user.token
-        self._renew_at = self._expires = None
+        # If the plugin fails, nothing may remain that counts as fresh.
+        self._kept = self._renew_at = self._expires = None
         if user.token_file is not None:
             try:
                 token = user.token_file.read_text(encoding="utf-8", errors="replace")[:MAX_ANSWER_BYTES].strip()

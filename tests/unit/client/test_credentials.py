@@ -138,18 +138,38 @@ def test_plugin_that_gives_no_credentials_is_named(bad: ExecPlugin, says: str) -
 
 def failing_once(folder: Path) -> ExecPlugin:
     """Return an exec plugin that fails once after the file ``away`` was created in ``folder``. The
-    token is renewed for each request.
+    plugin prints the token ``before``, and after the failure the token ``after``. The token is
+    renewed for each request.
     """
-    status = {"token": "t", "expirationTimestamp": "2000-01-01T00:00:00Z"}
-    answer = json.dumps({"apiVersion": V1, "status": status})
     script = f"""
-import os, sys
-if os.path.exists({str(folder / "away")!r}):
-    os.remove({str(folder / "away")!r})
+import json, pathlib, sys
+away, token = pathlib.Path({str(folder / "away")!r}), pathlib.Path({str(folder / "token")!r})
+if away.exists():
+    away.unlink()
+    token.write_text("after")
     sys.exit(1)
-print({answer!r})
+status = {{
+    "token": token.read_text() if token.exists() else "before", "expirationTimestamp": "2000-01-01T00:00:00Z"
+}}
+print(json.dumps({{"apiVersion": {V1!r}, "status": status}}))
 """
     return plugin(script)
+
+
+def tokens_sent(cluster: MLJobCluster) -> list[str]:
+    return [asked.headers["Authorization"].removeprefix("Bearer ") for asked in cluster.asked]
+
+
+def test_expired_token_is_not_used_after_the_plugin_has_failed(tmp_path: Path) -> None:
+    found = credentials(User(plugin=failing_once(tmp_path)))
+    assert bearer(found) == "Bearer before"
+    (tmp_path / "away").touch()
+
+    with pytest.raises(errors.PluginFailed):
+        found.current()
+
+    assert found.may_block
+    assert bearer(found) == "Bearer after"
 
 
 @pytest.fixture
@@ -178,6 +198,7 @@ def test_wait_goes_on_after_an_outage_in_which_the_plugin_failed(
     assert outages[0] is not None
     assert "ended with 1" in outages[0].cause
     assert outages[-1] is None
+    assert tokens_sent(cluster)[-1] == "after"
 
 
 def test_followed_log_goes_on_after_an_outage_in_which_the_plugin_failed(
@@ -192,6 +213,7 @@ def test_followed_log_goes_on_after_an_outage_in_which_the_plugin_failed(
     assert next(lines) == "one"
     (tmp_path / "away").touch()
     assert list(lines) == ["two"]
+    assert tokens_sent(cluster)[-1] == "after"
 
 
 def test_plugin_that_fails_before_the_first_list_is_an_error_at_once(watched_job: Job, tmp_path: Path) -> None:
