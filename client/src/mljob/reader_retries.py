@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import Final
 
-from .errors import ApiError, RunApiMissing, Unavailable
+from .errors import ApiError, PluginFailed, RunApiMissing, Unavailable
 from .retries import wait_seconds
 
 PATIENCE_SECONDS: Final = 600.0
@@ -50,9 +50,12 @@ class ReaderRetries:
 
     def wait_after(self, error: ApiError) -> float | None:
         """Return the seconds to wait between a failed request and the next request. Return None if
-        the reader must not send another request: mljob-api is not installed, and no earlier answer
-        had begun; or requests have failed too often or for too long.
+        the reader must not send another request: requests have failed too often or for too long; or
+        no earlier answer had begun, and mljob-api is not installed, or the exec credential plugin
+        failed. Another run of the plugin may ask the person to log in again.
         """
+        if isinstance(error, PluginFailed) and not self._was_open:
+            return None
         now = monotonic()
         if self._opened_at is not None and now - self._opened_at >= LASTED_SECONDS:
             self.received()

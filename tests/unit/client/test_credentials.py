@@ -216,6 +216,16 @@ def test_followed_log_goes_on_after_an_outage_in_which_the_plugin_failed(
     assert tokens_sent(cluster)[-1] == "after"
 
 
+def test_plugin_that_fails_before_the_first_line_is_an_error_at_once(
+    cluster: MLJobCluster, watched_job: Job, tmp_path: Path
+) -> None:
+    cluster.runs["team-a/train/log"] = lambda _: Answer(200, b"one\n")
+    (tmp_path / "away").touch()
+
+    with pytest.raises(errors.PluginFailed, match="ended with 1"):
+        next(watched_job.logs(follow=True))
+
+
 def test_plugin_that_fails_before_the_first_list_is_an_error_at_once(watched_job: Job, tmp_path: Path) -> None:
     (tmp_path / "away").touch()
 
