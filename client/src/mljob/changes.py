@@ -44,11 +44,14 @@ class Change(Generic[Item]):
         item: The object after the change, or the last state of a deleted object. None for the kinds
             Synced, Disconnected and Connected.
         message: Why the connection was lost, for the kind Disconnected. Empty for all other kinds.
+        lacks_credentials: Whether the exec credential plugin has failed, for the kind Disconnected.
+            False for all other kinds.
     """
 
     kind: ChangeKind
     item: Item | None = None
     message: str = ""
+    lacks_credentials: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,15 @@ class Outage:
 
     Attributes:
         since: When the connection was lost, in UTC.
-        cause: Why the connection was lost, or an empty text.
+        cause: Why the connection was lost, or an empty text. If the exec credential plugin has
+            failed since, why the plugin failed.
+        lacks_credentials: Whether the exec credential plugin has failed during the outage. Then the
+            outage may go on until the person logs in again.
     """
 
     since: datetime
     cause: str
+    lacks_credentials: bool = False
 
     def __str__(self) -> str:
         return f"Not live since {self.since:%H:%M:%S} UTC: {plain(self.cause, 1_000)}".rstrip(": ")
@@ -79,12 +86,15 @@ class Outages:
         self.current: Outage | None = None
 
     def take(self, change: Change[Any]) -> bool:
-        """Update ``current`` after a change. Return whether an outage begins or ends. A failed
-        attempt to connect again does not begin another outage.
+        """Update ``current`` after a change. Return whether an outage begins or ends, or whether the
+        exec credential plugin fails for the first time during the outage. Any other failed attempt
+        to connect again changes nothing.
         """
         before = self.current
         if change.kind is ChangeKind.DISCONNECTED:
-            self.current = before or Outage(datetime.now(UTC), change.message)
+            if before is None or (change.lacks_credentials and not before.lacks_credentials):
+                since = before.since if before else datetime.now(UTC)
+                self.current = Outage(since, change.message, change.lacks_credentials)
         elif change.item is None:
             self.current = None
         return self.current is not before

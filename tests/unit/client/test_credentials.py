@@ -201,6 +201,29 @@ def test_wait_goes_on_after_an_outage_in_which_the_plugin_failed(
     assert tokens_sent(cluster)[-1] == "after"
 
 
+def test_outage_is_told_again_when_the_plugin_fails(cluster: MLJobCluster, watched_job: Job, tmp_path: Path) -> None:
+    def go_away(asked: Asked) -> Answer | None:
+        if not asked.query.get("watch") or cluster.count("watch") > 2:
+            return None
+        if cluster.count("watch") == 2:
+            cluster.put("train", status=succeeded())
+            (tmp_path / "away").touch()
+        return refusal(503)
+
+    cluster.interfere = go_away
+    outages: list[Outage | None] = []
+    list(watched_job.stream(30, on_outage=outages.append))
+
+    first, second, end = outages
+    assert first is not None
+    assert second is not None
+    assert not first.lacks_credentials
+    assert second.lacks_credentials
+    assert "ended with 1" in second.cause
+    assert second.since == first.since
+    assert end is None
+
+
 def test_followed_log_goes_on_after_an_outage_in_which_the_plugin_failed(
     cluster: MLJobCluster, watched_job: Job, tmp_path: Path
 ) -> None:

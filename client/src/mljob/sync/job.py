@@ -146,8 +146,9 @@ class Job:
         Args:
             timeout: The maximum wait, in seconds. Default: no maximum.
             on_outage: A function that is called when the connection to the API server is lost, with
-                the :class:`.Outage`, and when the connection works again, with None. Default: no
-                function.
+                the :class:`.Outage`, and when the connection works again, with None. The function
+                is also called with the Outage when the exec credential plugin fails for the first
+                time during the outage. Default: no function.
 
         Raises:
             JobDeleted: The MLJob was deleted before it ended.

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, Final, Generic, TypeVar
 
 from ..changes import Change, ChangeKind, Known
-from ..errors import ApiError, BadAnswer, Expired, TooManyRequests, Unavailable, from_status
+from ..errors import ApiError, BadAnswer, Expired, PluginFailed, TooManyRequests, Unavailable, from_status
 from ..json_text import parse_json
 from ..retries import wait_seconds
 from . import runtime
@@ -211,7 +211,7 @@ class _Watch(Generic[Item]):
             raise error
         self._is_lost = True
         self._forgive()
-        return Change(ChangeKind.DISCONNECTED, message=str(error))
+        return Change(ChangeKind.DISCONNECTED, message=str(error), lacks_credentials=isinstance(error, PluginFailed))
 
     def forget_version(self) -> None:
         """Forget the resource version to continue from, so that the next request is a list. Count a
