@@ -421,6 +421,15 @@ def test_cancel_reaches_a_stalled_job_and_a_job_that_runs_again(cluster: MLJobCl
         assert job.cancel().state.raw_spec["cancel"] is True
 
 
+def test_cancel_needs_no_right_to_read_the_job(cluster: MLJobCluster, client: Client) -> None:
+    job = client.submit("train-dag", name="new")
+    cluster.interfere = lambda asked: refusal(403, "Forbidden") if asked.method == "GET" else None
+
+    job.cancel()
+
+    assert cluster.get("new")["spec"]["cancel"] is True
+
+
 def test_delete_is_of_this_job_only_and_may_be_repeated(cluster: MLJobCluster, job: Job, client: Client) -> None:
     job.delete()
     job.delete()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..changes import ChangeKind, Outage, Outages
 from ..endings import LOG_TAIL, cancelled, deleted, failed_task, failure, timed_out
-from ..errors import ApiError, Conflict, Invalid, NotFound, RunApiMissing, RunApiUnavailable
+from ..errors import ApiError, Conflict, Invalid, NotAllowed, NotFound, RunApiMissing, RunApiUnavailable
 from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
 from ..metrics import LAST_REPORTS_ONLY, rows_of_history, rows_of_status, table_of
 from ..names import object_name
@@ -249,9 +250,12 @@ class AsyncJob:
     async def cancel(self) -> Self:
         """Cancel the MLJob for good, and return this handle. The operator ends the run, but does not
         delete the MLJob. If the MLJob has already ended, only read its state: an MLJob that has
-        succeeded stays as it is, and can run again.
+        succeeded stays as it is, and can run again. Without the right to read the MLJob, the last
+        known ``state`` decides.
         """
-        if not can_be_cancelled(await self.refresh()):
+        with contextlib.suppress(NotAllowed):
+            await self.refresh()
+        if not can_be_cancelled(self.state):
             return self
         # The API server refuses cancel and suspend together.
         return await self._patch({"spec": {"cancel": True, "suspend": False}})

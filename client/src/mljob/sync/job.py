@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..changes import ChangeKind, Outage, Outages
 from ..endings import LOG_TAIL, cancelled, deleted, failed_task, failure, timed_out
-from ..errors import ApiError, Conflict, Invalid, NotFound, RunApiMissing, RunApiUnavailable
+from ..errors import ApiError, Conflict, Invalid, NotAllowed, NotFound, RunApiMissing, RunApiUnavailable
 from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
 from ..metrics import LAST_REPORTS_ONLY, rows_of_history, rows_of_status, table_of
 from ..names import object_name
@@ -250,9 +251,12 @@ class Job:
     def cancel(self) -> Self:
         """Cancel the MLJob for good, and return this handle. The operator ends the run, but does not
         delete the MLJob. If the MLJob has already ended, only read its state: an MLJob that has
-        succeeded stays as it is, and can run again.
+        succeeded stays as it is, and can run again. Without the right to read the MLJob, the last
+        known ``state`` decides.
         """
-        if not can_be_cancelled(self.refresh()):
+        with contextlib.suppress(NotAllowed):
+            self.refresh()
+        if not can_be_cancelled(self.state):
             return self
         # The API server refuses cancel and suspend together.
         return self._patch({"spec": {"cancel": True, "suspend": False}})
