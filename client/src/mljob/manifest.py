@@ -49,7 +49,7 @@ def manifest(
         labels: The labels of the MLJob.
         annotations: The annotations of the MLJob.
         spec: Other fields of the spec, such as ``backoffLimit`` or ``backoff_limit``. Fields with
-            the value None are left out.
+            the value None are left out. As in Kubernetes, the number 7200.0 is the integer 7200.
 
     Raises:
         InvalidArgument: The name is not allowed, the conf is not a JSON object, or a field of the
@@ -113,6 +113,8 @@ def slug(text: str) -> str:
 
 
 def _spec_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    from .yaml_scalars import whole
+
     fields: dict[str, Any] = {}
     for key, value in given.items():
         if value is None:
@@ -122,7 +124,8 @@ def _spec_fields(given: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidArgument("spec.dagId: the argument dag_id names the DAG. Leave dagId out.")
         if name in fields:
             raise InvalidArgument(f"spec.{name}: the field is there twice. Leave {key} out.")
-        fields[name] = json_value(_plain_value(value), f"spec.{name}")
+        found = json_value(_plain_value(value), f"spec.{name}")
+        fields[name] = found if name == "conf" else whole(found)
     return fields
 
 

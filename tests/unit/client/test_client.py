@@ -270,6 +270,17 @@ def test_arrays_and_numbers_of_numpy_are_lists_and_numbers(cluster: MLJobCluster
     assert job.state.raw_spec["backoffLimit"] == 2
 
 
+def test_float_without_a_fraction_is_an_integer_of_the_spec(cluster: MLJobCluster, client: Client) -> None:
+    job = client.submit("train", {"n": 2.0}, activeDeadlineSeconds=7200.0, backoffLimit=Array(2.0))
+
+    assert job.state.raw_spec["activeDeadlineSeconds"] == 7200
+    assert job.state.raw_spec["backoffLimit"] == 2
+    assert isinstance(job.state.raw_spec["backoffLimit"], int)
+    assert isinstance(job.state.conf["n"], float)
+    with pytest.raises(errors.InvalidArgument, match=r"^spec\.backoffLimit: 2\.5 "):
+        client.submit("train", backoffLimit=2.5)
+
+
 def test_list_of_points_is_a_grid_too(cluster: MLJobCluster, client: Client) -> None:
     jobs = client.sweep("train", [{"rate": 0.1}, {"layers": 7}], name="odd")
 
