@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...errors import (
     ApiError,
+    InvalidArgument,
     InvalidResource,
     KindNotServed,
     MLJobError,
@@ -59,6 +60,8 @@ def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = ""
     if isinstance(error, NotAllowed):
         steps = ("A list of one namespace needs rights in that namespace only.",)
         return Obstacle(403, "You may not see this", cause, steps, asks_namespace=True, namespace=namespace)
+    if isinstance(error, InvalidArgument):
+        return Obstacle(400, "The address is wrong", cause, asks_namespace=True, namespace=namespace)
     if isinstance(error, NotAuthenticated):
         return Obstacle(401, "You are not signed in", cause, ("Sign in again, then reload this page.",), links)
     if isinstance(error, KindNotServed):
