@@ -1,4 +1,4 @@
-"""Turns values of Python programs into JSON values, before they are sent."""
+"""Turns values of Python programs into JSON values, before they are sent, and compares JSON values."""
 
 from __future__ import annotations
 
@@ -27,6 +27,26 @@ def json_value(given: Any, path: str) -> Any:
         raise InvalidArgument(
             f"{_unfit(given, path)}: {error}. Give what JSON can hold: text, numbers, booleans, lists and objects."
         ) from None
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Return whether two values are the same JSON. As in JSON, true is not the number 1. The numbers
+    1 and 1.0 are the same, because the API server stores both as 1.
+    """
+    pairs = [(one, other)]
+    while pairs:  # without recursion, because a conf may have very many levels
+        one, other = pairs.pop()
+        if isinstance(one, dict) and isinstance(other, dict):
+            if one.keys() != other.keys():
+                return False
+            pairs += [(value, other[key]) for key, value in one.items()]
+        elif isinstance(one, list) and isinstance(other, list):
+            if len(one) != len(other):
+                return False
+            pairs += zip(one, other, strict=True)
+        elif isinstance(one, bool) != isinstance(other, bool) or one != other:
+            return False
+    return True
 
 
 def listed(value: Any) -> Any:

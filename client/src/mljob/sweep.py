@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import AlreadyExists, InvalidArgument
-from .json_values import json_value, listed
+from .json_values import json_value, listed, same_json
 from .manifest import MAX_NAME, conf_of, manifest, slug
 from .resource import MLJob
 from .text import value_text, values_text
@@ -162,8 +162,8 @@ def _different_field(present: MLJob, wanted: MLJob) -> str | None:
         # read if it has to be.
         if (
             is_compared
-            and present.raw_spec.get(key) != wanted.raw_spec.get(key)
-            and getattr(present.spec, name) != getattr(wanted.spec, name)
+            and not same_json(present.raw_spec.get(key), wanted.raw_spec.get(key))
+            and not same_json(getattr(present.spec, name), getattr(wanted.spec, name))
         ):
             return key
     return None

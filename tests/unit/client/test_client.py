@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -162,6 +163,14 @@ def test_same_sweep_again_creates_what_is_missing(cluster: MLJobCluster, client:
     assert second[0].state.uid != first[0].state.uid
 
 
+@pytest.mark.parametrize(("first", "second"), [(1, True), ([0], [False]), ({"a": {"b": 1}}, {"a": {"b": True}})])
+def test_sweep_tells_numbers_from_booleans(client: Client, first: Any, second: Any) -> None:
+    client.sweep("train", {"rate": [0.1]}, name="lr", conf={"shuffle": first})
+
+    with pytest.raises(errors.AlreadyExists, match=r"another spec\.conf"):
+        client.sweep("train", {"rate": [0.1]}, name="lr", conf={"shuffle": second})
+
+
 def test_sweep_does_not_take_over_a_job_with_another_conf(cluster: MLJobCluster, client: Client) -> None:
     client.sweep("train", {"rate": [0.1]}, name="lr", conf={"epochs": 1})
 
@@ -209,6 +218,8 @@ def test_sweep_does_not_take_over_a_job_with_another_spec(
         ({"backoffLimit": 2, "type": "Training"}, {}),
         ({}, {"backoffLimit": 0, "type": "Custom", "confFrom": []}),
         ({"logicalDate": "2026-01-01T00:00:00Z"}, {"logicalDate": "2026-01-01T01:00:00+01:00"}),
+        ({"conf": {"epochs": 1, "on": True}}, {"conf": {"on": True, "epochs": 1.0}}),
+        ({"conf": json.loads('{"a":' * 600 + "1" + "}" * 600)}, {"conf": json.loads('{"a":' * 600 + "1" + "}" * 600)}),
     ],
 )
 def test_sweep_takes_jobs_whose_spec_means_the_same(
