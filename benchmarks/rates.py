@@ -24,7 +24,7 @@ from benchmarks.writer import Writer
 from devstack.progress import say, step
 
 NAMESPACE = PREFIX = "bench-rates"
-RATES, SECONDS, ROUNDS = (5.0, 8.0, 10.0, 20.0, 40.0), 20.0, 3
+RATES, SECONDS, ROUNDS = (5.0, 8.0, 10.0, 20.0, 40.0, 60.0), 20.0, 3
 OVER = frozenset({"Succeeded", "Failed", "Cancelled"})
 PATIENCE = 300.0
 """Seconds after the last MLJob's creation within which the operator must be done with all MLJobs."""
