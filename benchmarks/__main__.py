@@ -259,7 +259,9 @@ def _parser() -> argparse.ArgumentParser:
         help="run some of the benchmarks; writes no results without --keep",
     )
     parser.add_argument("--keep", action="store_true", help="write results of some benchmarks too")
-    parser.add_argument("--rates", nargs="+", type=float, metavar="N", help="MLJobs a second; by default 5 8 10 20 40 60")
+    parser.add_argument(
+        "--rates", nargs="+", type=float, metavar="N", help="MLJobs a second; by default 5 8 10 20 40 60"
+    )
     parser.add_argument("--seconds", type=float, help="how long each rate lasts; by default 20")
     parser.add_argument("--floor-jobs", type=int, help=f"how many MLJobs the floor writes; by default {FLOOR_JOBS}")
     parser.add_argument(
