@@ -351,12 +351,10 @@ class AirflowRegistry:
         """Let requests to an Airflow be sent at once. Call this method when the Airflow answers
         again. Unknown names are ignored.
         """
-        registered = self._registered.get(name)
-        main = registered.airflow if registered is not None else self._own.airflow if self._own is not None else None
-        if main is None or (registered is None and name != SETTINGS_AIRFLOW):
-            return
-        for airflow in (main, *self._access_logins(name).airflows):
-            airflow.resume()
+        if name in self.names():
+            main = self._own_airflow() if name == SETTINGS_AIRFLOW else self._airflow_of(name)
+            for airflow in (main, *self._access_logins(name).airflows):
+                airflow.resume()
 
     def names(self) -> list[str]:
         """Return the names of the Airflows that have an adapter."""
