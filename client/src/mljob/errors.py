@@ -106,7 +106,8 @@ class TooManyRequests(ApiError):
 
 class Unavailable(ApiError):
     """The API server answered with a status of 5xx, can't be reached, did not answer in time, or
-    did not complete its answer. Or there are no credentials for now (:class:`PluginFailed`). A request that changes something may still have taken effect.
+    did not complete its answer. Or there are no credentials for now (:class:`PluginFailed`). A
+    request that changes something may still have taken effect.
     """
 
 
