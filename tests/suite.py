@@ -15,6 +15,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import tomllib
@@ -25,6 +26,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 from devstack.caches import cache_directory
@@ -35,6 +37,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".dev-suite"
 """The folder for the output of each part, and for the reports of its tests."""
 SLOWEST = 10
+LONGEST_MESSAGE = 1000
+"""The summary's longest text about a failed test, in characters."""
 HEARTBEAT = 60.0
 """Seconds between two lines that list the running parts."""
 GO = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
@@ -73,8 +77,10 @@ class Result:
     """The result of one :class:`Part`.
 
     Attributes:
+        failed: The commands that failed.
         tests: Durations in seconds, by test name.
         outcomes: How many tests passed, failed and were skipped.
+        messages: The error messages of failed tests, by test name.
     """
 
     part: Part
@@ -82,6 +88,21 @@ class Result:
     failed: list[str] = field(default_factory=list)
     tests: dict[str, float] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("passed", "failed", "skipped"), 0))
+    messages: dict[str, str] = field(default_factory=dict)
+
+
+class Outcome(NamedTuple):
+    """The outcome of one test: ``passed``, ``failed`` or ``skipped``.
+
+    Attributes:
+        seconds: How long the test and its fixtures took.
+        message: The error message of a failed test.
+    """
+
+    test: str
+    seconds: float
+    outcome: str
+    message: str = ""
 
 
 CHECKS = Part(
@@ -279,9 +300,11 @@ class Suite:
                 report.unlink(missing_ok=True)
                 if self._run_command(part, command, report, out) != 0:
                     result.failed.append(shlex.join(command))
-                for name, seconds, outcome in _tests(report):
-                    result.tests[name] = seconds
-                    result.outcomes[outcome] += 1
+                for test in _tests(report):
+                    result.tests[test.test] = test.seconds
+                    result.outcomes[test.outcome] += 1
+                    if test.outcome == "failed":
+                        result.messages[test.test] = test.message
         result.seconds = time.monotonic() - started
         with self._lock:
             say(f"\n--- {part.name}: {'failed' if result.failed else 'passed'} after {elapsed(result.seconds)}")
@@ -343,13 +366,14 @@ def _set_niceness(pid: int, niceness: int) -> None:
         Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
-def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
+def _tests(report: Path) -> Iterator[Outcome]:
     if not report.exists():
         return
     for case in ElementTree.parse(report).iter("testcase"):
-        kinds = {child.tag for child in case}
-        outcome = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
-        yield f"{case.get('classname')}::{case.get('name')}", float(case.get("time") or 0), outcome
+        faults = [child for child in case if child.tag in ("failure", "error")]
+        outcome = "failed" if faults else "skipped" if case.find("skipped") is not None else "passed"
+        message = "\n".join(fault.get("message") or "" for fault in faults)
+        yield Outcome(f"{case.get('classname')}::{case.get('name')}", float(case.get("time") or 0), outcome, message)
 
 
 def summary(results: Sequence[Result], seconds: float, budgets: dict[str, float]) -> str:
@@ -366,6 +390,9 @@ def summary(results: Sequence[Result], seconds: float, budgets: dict[str, float]
         exceeded = "  <-- EXCEEDS ITS BUDGET" if budget and result.seconds > budget else ""
         lines.append(f"  {result.part.name:<16} {number:>6} {elapsed(result.seconds):>8} {shown:>8}{exceeded}")
     for result in results:
+        for test, message in result.messages.items():
+            shown = message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]} ..."
+            lines += [f"FAILED {result.part.name}: {test}", textwrap.indent(shown, "  ")]
         lines += [f"FAILED {result.part.name}: {command}" for command in result.failed]
     lines += [
         "",

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 from tests.live.eventually import eventually
-from tests.suite import Part, Result, Suite, _set_niceness, _tests, summary
+from tests.suite import LONGEST_MESSAGE, Part, Result, Suite, _set_niceness, _tests, summary
 
 WAITS_FOR_FILE = (
     "import pathlib, sys, time; ready = pathlib.Path(sys.argv[1])\nwhile not ready.exists(): time.sleep(0.01)"
@@ -78,9 +78,9 @@ def test_report_contains_each_test_with_its_time_and_outcome(tmp_path: Path) -> 
     report.write_text(REPORT)
 
     assert list(_tests(report)) == [
-        ("tests.a::test_one", 1.5, "passed"),
-        ("tests.a::test_two", 0.5, "failed"),
-        ("tests.a::test_three", 0.0, "skipped"),
+        ("tests.a::test_one", 1.5, "passed", ""),
+        ("tests.a::test_two", 0.5, "failed", "no"),
+        ("tests.a::test_three", 0.0, "skipped", ""),
     ]
     assert list(_tests(tmp_path / "none.xml")) == []
 
@@ -101,6 +101,16 @@ def test_summary_names_slow_tests_exceeded_budgets_and_failures() -> None:
     assert [line.split()[0] for line in lines if "EXCEEDS" in line] == ["live"]
     assert "FAILED live: pytest -m live" in lines
     assert lines[-1] == "12 passed, 0 failed, 0 skipped"
+
+
+def test_summary_says_why_each_test_failed() -> None:
+    result = Result(Part("live", ()), messages={"test_first": "assert 1 == 2", "test_second": "x" * 2000})
+
+    lines = summary([result], 1, {}).splitlines()
+
+    first, second = lines.index("FAILED live: test_first"), lines.index("FAILED live: test_second")
+    assert lines[first + 1] == "  assert 1 == 2"
+    assert lines[second + 1] == f"  {'x' * LONGEST_MESSAGE} ..."
 
 
 def test_interrupted_run_ends_the_processes_that_it_has_started(tmp_path: Path) -> None:
