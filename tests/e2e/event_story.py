@@ -75,6 +75,10 @@ class Timeline:
                 return at
         return None
 
+    def in_airflow_at(self, job: str, task: str, state: str) -> float | None:
+        """Return when Airflow's REST API first showed a task in ``state``, or None."""
+        return next((seen.at for seen in self.rest.get((job, task, -1), ()) if seen.state == state), None)
+
 
 class Act:
     """An action of the test. The first call of :meth:`try_it` at which ``due`` returns a true value
@@ -166,7 +170,10 @@ class Stage:
             "set tasks": Act(lambda: self._is_held("events-task-set"), self._set_tasks),
             "set a run": Act(lambda: self._is_held("events-run-set"), lambda: self._end_run("events-run-set")),
             "end the run that gets no slot": Act(
-                lambda: story.shown("events-no-slot", "no_slot") == "scheduled",
+                lambda: (
+                    story.shown("events-no-slot", "no_slot") == "scheduled"
+                    and story.in_airflow_at("events-no-slot", "no_slot", "scheduled")
+                ),
                 lambda: self._end_run("events-no-slot"),
             ),
             "clear a run": Act(lambda: self._is_over("events-cleared"), self._clear),
@@ -186,11 +193,11 @@ class Stage:
         return self._told_running(job, "held") and self._settled(job, "deferred", "deferred")
 
     def _settled(self, job: str, task: str, state: str) -> bool:
-        """Return whether the status shows that the task waits in ``state``, and the scheduler knows
-        that the task's process has ended. If the task continues before the scheduler knows this,
-        Airflow 3.3.2 sets the task to failed.
+        """Return whether the status and the timeline of Airflow's REST API show that the task waits
+        in ``state``, and the scheduler knows that the task's process has ended. If the task
+        continues before the scheduler knows this, Airflow 3.3.2 sets the task to failed.
         """
-        if self.story.shown(job, task) != state:
+        if self.story.shown(job, task) != state or not self.story.in_airflow_at(job, task, state):
             return False
         with self._scheduler_log.open("rb") as log:
             log.seek(self._scheduler_log_began)
@@ -287,6 +294,7 @@ class Stage:
                 asked_at = time.time()
                 self._look_at_airflow(rest)
         self._look_at_statuses()
+        self._look_at_airflow(rest)
         rest.close()
 
     def _look_at_statuses(self) -> None:
