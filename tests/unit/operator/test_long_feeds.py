@@ -10,7 +10,7 @@ import pytest
 from mljob_contract.mljob import Phase
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.errors import AirflowListTooLong
-from mljob_operator.sources.change_feed import OVERLAP
+from mljob_operator.sources.feed_windows import OVERLAP
 
 from .backfill import backfills
 from .conftest import World

@@ -19,7 +19,8 @@ from mljob_operator.core.mljob.actions import LookUpRun
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.status.significance import REFINEMENT_WAITS
-from mljob_operator.sources.change_feed import HALT_CHECK_INTERVAL, OVERLAP, RELIST_INTERVAL
+from mljob_operator.sources.change_feed import HALT_CHECK_INTERVAL, RELIST_INTERVAL
+from mljob_operator.sources.feed_windows import LONGEST_OVERLAP
 from tests.live.eventually import until
 from tests.strategies import event
 
@@ -49,12 +50,12 @@ async def with_live_jobs(world: World, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 40])
-@pytest.mark.parametrize("after", [OVERLAP, HALT_CHECK_INTERVAL, RELIST_INTERVAL])
+@pytest.mark.parametrize("after", [LONGEST_OVERLAP, HALT_CHECK_INTERVAL, RELIST_INTERVAL])
 async def test_pass_looks_at_no_silent_mljob(
     world: World, number: int, after: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await with_live_jobs(world, number)
-    world.clock.tick(2 * OVERLAP.total_seconds())
+    world.clock.tick(2 * LONGEST_OVERLAP.total_seconds())
     await world.look()
     world.clock.tick(after.total_seconds())
     looks, steps = CallCounter(monkeypatch, WorkerState, "last_state"), CallCounter(monkeypatch, Steps, "take")

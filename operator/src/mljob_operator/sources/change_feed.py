@@ -12,9 +12,8 @@ a change for which there may be no event, for example the end of a run whose tas
 If a pass takes long, because there are many changes or Airflow is slow, this pause is longer
 (``HOT_PAUSE``).
 
-The watermark is the time at which the last successful pass began, on Airflow's clock. A transaction
-of Airflow sets ``updated_at`` before the transaction ends, and the change becomes visible only at
-the end. So each pass requests the changes since the watermark minus ``OVERLAP``.
+Each pass also requests changes that earlier passes may have read, because Airflow shows some changes
+late (see :mod:`.feed_windows`).
 
 After a start or a long outage of Airflow, the changes since the watermark may be too many to be
 read. The next pass would find even more changes. So the reader goes on with the changes since this
@@ -45,22 +44,14 @@ from ..core.run.facts import RunFact, Snapshot, TaskFact
 from ..core.run.halt import Halt
 from ..core.run.observed_run import ABSENCE_CONFIRMED_AFTER
 from ..core.run.run_key import Key, RunKey
-from ..core.run.task_merging import GRACE
 from ..errors import AirflowError, AirflowListTooLong, backoff
 from ..ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
+from .feed_windows import OVERLAP, SKEW, FeedWindows, Window
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-OVERLAP = timedelta(seconds=12)
-"""How far before the watermark a pass begins. This must be longer than twice ``GRACE``, and longer
-than the longest transaction of Airflow.
-"""
-SKEW = timedelta(seconds=5)
-"""The largest tolerated difference between the clocks of Airflow's hosts. One host queues a run,
-and other hosts change the run's task instances.
-"""
 RELIST_INTERVAL = timedelta(seconds=60)
 """The interval of the relist, which lists all active runs. The change feed lacks two kinds of runs:
 deleted runs, and runs that a user cleared while the operator was not running. While a missing run
@@ -82,8 +73,6 @@ HOT_PAUSE = 4.0
 at least this many times as long as the pass, but at most ``interval``. Without this pause, passes
 over many changes would occupy Airflow and the operator most of the time.
 """
-
-assert OVERLAP > 2 * GRACE
 
 
 class ChangeFeedReader:
@@ -125,7 +114,7 @@ class ChangeFeedReader:
         self._prefix = prefix
         self._interval = interval
         self._hot_interval = min(hot_interval, interval)
-        self._watermark: datetime | None = None
+        self._windows = FeedWindows(interval)
         self._relisted_at: datetime | None = None
         self._relisting: asyncio.Task[None] | None = None
         self._relist_too_long = False
@@ -213,9 +202,10 @@ class ChangeFeedReader:
                 requests the same changes again. The failed request may also be the list that an
                 earlier call has begun.
         """
-        followed = self._followed
-        first_pass, started = self._watermark is None, self._clock()
-        since = (self._watermark or await self._first()) - OVERLAP
+        followed, started = self._followed, self._clock()
+        following = self._windows.next(started)
+        window = following or Window(await self._first() - OVERLAP, is_full=True, started=started)
+        since = window.since
         runs = await self._changes(self._dag_runs.changed_runs, since)
         # If no run is in progress, the task instances are not requested. A user may still have
         # cleared the run of a finished MLJob, but the list of runs shows this.
@@ -233,11 +223,12 @@ class ChangeFeedReader:
         if runs is None or tasks is None:
             async for key in in_turns(sorted(followed.submitted)):
                 self._controller.request_look_up(key)
-        elif first_pass:
+        elif following is None:
             for key in sorted(followed.unread & followed.submitted.keys()):
                 if followed.submitted[key] not in of_run:
                     self._controller.request_look_up(key)
-        self._watermark = started + self._dag_runs.clock_offset
+        changes = None if runs is None or tasks is None else len(runs) + len(tasks)
+        self._windows.passed(window, self._dag_runs.clock_offset, changes)
         await self._check_halts(started)
         await self._relist(started)
 
