@@ -88,7 +88,8 @@ def airflow_instances() -> Resource:
     conditions["properties"]["type"]["description"] = (
         "Ready: Airflow answers and accepts the credentials, so that MLJobs can run. Healthy: Airflow reports that its components are healthy. "
         "EventsConnected: the operator is connected to the Kafka brokers. DefaultInstance: MLJobs without airflowRef run here. AccessCredentials: Airflow accepts "
-        "the credentials of the access rules. Secure is False if credentials go over the network unencrypted."
+        "the credentials of the access rules. Secure is False if credentials go over the network unencrypted. VanishedRunsAccepted is False if the annotation "
+        "mljob.dev/accept-vanished-runs is not a time, or lies in the future."
     )
     return Resource(
         airflow_instance.KIND,

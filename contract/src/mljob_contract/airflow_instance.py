@@ -32,7 +32,8 @@ IS_DEFAULT = f"{GROUP}/is-default-instance"
 Its value is "true"."""
 ACCEPT_VANISHED_RUNS = f"{GROUP}/accept-vanished-runs"
 """The annotation with which an administrator accepts the loss of the runs that have vanished from
-the AirflowInstance's Airflow. The operator acts once on each new value, such as the current time.
+the AirflowInstance's Airflow. Its value is a time (RFC 3339) that does not lie in the future.
+Missing runs that were submitted before this time count as deleted.
 """
 MAX_ACCEPTED = 253
 """The operator reads and stores at most this number of characters of the value of the annotation
@@ -367,10 +368,12 @@ class AirflowInstanceStatus(ResourceModel):
     """When Airflow last answered the operator's check, which runs every 15 seconds. The operator
     updates this field with every other change of the status, and otherwise every 5 minutes."""
     last_accepted_vanished_runs: Annotated[str, Field(max_length=MAX_ACCEPTED)] | None = None
-    """The value of the annotation mljob.dev/accept-vanished-runs that the operator last acted
-    on."""
+    """The time in the annotation mljob.dev/accept-vanished-runs that the operator last accepted:
+    missing runs that were submitted before it count as deleted. Only for people: the operator
+    follows the annotation."""
     conditions: list[Condition] | None = None
     """The state for programs: Ready and Healthy; EventsConnected if the operator reads Kafka;
     DefaultInstance if the AirflowInstance is annotated as the default; AccessCredentials if access
-    rules have credentials; Secure if the url is not secure. For example: kubectl wait
+    rules have credentials; Secure if the url is not secure; VanishedRunsAccepted if the annotation
+    mljob.dev/accept-vanished-runs is refused. For example: kubectl wait
     --for=condition=Ready airflowinstance/prod."""

@@ -153,7 +153,8 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
         watches_namespaces=settings.airflow_instances,
     )
     links = EventLinks(settings.kafka_bootstrap_servers, ports.meter, airflows.topic_changed)
-    admission, missing_runs = AdmissionQueue(), MissingRuns(settings.lost_before())
+    admission, missing_runs = AdmissionQueue(), MissingRuns()
+    missing_runs.accept(SETTINGS_AIRFLOW, settings.airflow_accept_vanished_runs_before)
     jobs = QueuedJobs(ports.jobs, WriteQueue())
     ports.meter.follow_writes(jobs.writes.numbers)
     confs, upstreams = Confs(jobs, ports.clock), Upstreams(jobs, ports.clock)

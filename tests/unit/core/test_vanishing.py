@@ -17,17 +17,17 @@ def at(seconds: float) -> datetime:
 
 
 class Runs:
-    def __init__(self, number: int, **lost_before: datetime) -> None:
-        self.known = MissingRuns(lost_before)
+    def __init__(self, number: int) -> None:
+        self.known = MissingRuns()
         self.keys = NAMES[:number]
         for key in self.keys:
             self.found(key, 0)
 
-    def found(self, key: tuple[str, str], seconds: float) -> None:
-        self.known.follow(key, "prod", missed_at=None, answered_at=at(seconds), submitted_at=T0)
+    def found(self, key: tuple[str, str], seconds: float, *, submitted: float = 0) -> None:
+        self.known.follow(key, "prod", missed_at=None, answered_at=at(seconds), submitted_at=at(submitted))
 
-    def missed(self, key: tuple[str, str], seconds: float) -> None:
-        self.known.follow(key, "prod", missed_at=at(seconds), answered_at=at(seconds), submitted_at=T0)
+    def missed(self, key: tuple[str, str], seconds: float, *, submitted: float = 0) -> None:
+        self.known.follow(key, "prod", missed_at=at(seconds), answered_at=at(seconds), submitted_at=at(submitted))
 
     def relist(self, seconds: float, *unlisted: tuple[str, str]) -> None:
         self.known.relist("prod", at(seconds), unlisted)
@@ -91,18 +91,21 @@ class TestOneThatIsMissing:
         runs.relist(1, gone, ended, third)
         runs.missed(gone, 2)
         assert runs.counting == []
-        assert not runs.known.knows_missing("prod")
         runs.found(third, 2)
         assert runs.counting == [gone]
         runs.known.forget(ended)
         assert runs.counting == [gone]
-        assert runs.known.knows_missing("prod")
 
     def test_an_answer_from_before_the_relist_does_not_count_as_found(self) -> None:
         runs = Runs(3)
+        first, *others = runs.keys
         runs.relist(5, *runs.keys)
-        runs.found(runs.keys[0], 4)
-        assert not runs.known.knows_missing("prod")
+        for other in others:
+            runs.missed(other, 6)
+        runs.found(first, 4)
+        assert runs.counting == []
+        runs.found(first, 6)
+        assert runs.counting == others
 
 
 class TestManyThatAreMissing:
@@ -156,28 +159,54 @@ class TestManyThatAreMissing:
 
     def test_count_once_their_loss_is_accepted(self) -> None:
         runs = self.vanished()
-        assert runs.known.accept("prod") == 4
+        assert runs.known.accept("prod", at(3)) == 4
+        assert runs.known.accept("prod", at(3)) == 0
         assert runs.counting == runs.keys[:4]
         assert not runs.known.have_vanished("prod")
 
-    def test_runs_missed_later_are_not_accepted(self) -> None:
-        runs = self.vanished(missing=4, followed=8)
-        runs.known.accept("prod")
-        runs.relist(3, *runs.keys)
-        for key in runs.keys[4:]:
-            runs.missed(key, 4)
+    def test_runs_submitted_later_are_not_accepted(self) -> None:
+        runs = self.vanished()
+        runs.known.accept("prod", at(3))
+        later = [("team-a", f"later-{number}") for number in range(3)]
+        for key in later:
+            runs.found(key, 4, submitted=4)
+        runs.relist(5, *runs.keys[:4], *later)
+        for key in later:
+            runs.missed(key, 6, submitted=4)
         assert runs.counting == runs.keys[:4]
         assert runs.known.have_vanished("prod")
 
-    def test_an_accepted_run_that_is_found_again_is_followed_normally(self) -> None:
+    def test_an_accepted_run_that_is_found_again_is_not_missing(self) -> None:
         runs = self.vanished()
-        runs.known.accept("prod")
-        runs.found(runs.keys[0], 3)
-        runs.missed(runs.keys[0], 4)
-        assert runs.keys[0] not in runs.counting
+        runs.known.accept("prod", at(3))
+        runs.found(runs.keys[0], 4)
+        assert runs.counting == runs.keys[1:4]
+        assert runs.known.have_vanished("prod") is False
+
+    def test_runs_that_were_submitted_again_are_not_accepted_any_more(self) -> None:
+        runs = self.vanished()
+        runs.known.accept("prod", at(3))
+        for key in runs.keys[:3]:
+            runs.missed(key, 5, submitted=4)
+        assert runs.counting == [runs.keys[3]]
+
+    def test_a_run_without_a_known_submission_is_not_accepted(self) -> None:
+        runs = self.vanished()
+        unknown = runs.keys[0]
+        runs.known.follow(unknown, "prod", missed_at=at(2), answered_at=at(2), submitted_at=None)
+        assert runs.known.accept("prod", at(3)) == 3
+        assert runs.counting == runs.keys[1:4]
+
+    def test_do_not_count_any_more_if_their_loss_is_no_longer_accepted(self) -> None:
+        runs = self.vanished()
+        runs.known.accept("prod", at(3))
+        assert runs.known.accept("prod", None) == 0
+        assert runs.counting == []
+        assert runs.known.have_vanished("prod")
 
     def test_runs_submitted_before_the_accepted_time_are_lost(self) -> None:
-        runs = Runs(4, prod=at(60))
+        runs = Runs(4)
+        runs.known.accept("prod", at(60))
         runs.relist(1, *runs.keys)
         for key in runs.keys:
             runs.missed(key, 2)
@@ -185,7 +214,8 @@ class TestManyThatAreMissing:
         assert not runs.known.have_vanished("prod")
 
     def test_runs_submitted_after_the_accepted_time_are_not_lost(self) -> None:
-        runs = Runs(4, prod=T0)
+        runs = Runs(4)
+        runs.known.accept("prod", T0)
         runs.relist(1, *runs.keys)
         for key in runs.keys:
             runs.missed(key, 2)
@@ -202,7 +232,7 @@ class TestManyThatAreMissing:
         runs = self.vanished()
         assert runs.known.take_changes() == ["prod"]
         assert runs.known.take_changes() == []
-        runs.known.accept("prod")
+        runs.known.accept("prod", at(3))
         assert runs.known.take_changes() == ["prod"]
 
 

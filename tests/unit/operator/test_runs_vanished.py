@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -49,6 +49,19 @@ class Cluster(World):
             await self.look_after(*self.instance_objects.objects)
             await self.settle()
 
+    async def accept(self, before: datetime | str) -> None:
+        """Accept the loss of the runs that were submitted before a time. Only the annotation of an
+        AirflowInstance can have a value that is not a time.
+        """
+        if self.name != SETTINGS_AIRFLOW:
+            value = before if isinstance(before, str) else before.isoformat()
+            self.instance_objects.accept_vanished_runs(self.name, value)
+            await self.see_all()
+            return
+        assert isinstance(before, datetime)
+        self.accepts_vanished_before = before
+        await self.start_again()
+
     async def start_again(self) -> None:
         await self.restart()
         self.feed = self.resync_of(self.name)
@@ -74,9 +87,17 @@ class Cluster(World):
         return self.there.calls.count("submit")
 
     @property
+    def conditions(self) -> dict[str, Condition]:
+        return {found.type: found for found in self.instance_objects.get(self.name).status.conditions or ()}
+
+    @property
     def ready(self) -> Condition:
-        [found] = [c for c in self.instance_objects.get(self.name).status.conditions or () if c.type == "Ready"]
-        return found
+        return self.conditions["Ready"]
+
+    @property
+    def refusals(self) -> list[str]:
+        """The messages of the Events that say that the annotation is refused."""
+        return [event.message for _, event in self.instance_objects.kube_events if event.reason == "AcceptanceRefused"]
 
 
 class ClusterWithInstance(Cluster):
@@ -100,12 +121,6 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
 @pytest.fixture
 async def prod() -> AsyncIterator[Cluster]:
     async for world in started(ClusterWithInstance()):
-        yield world
-
-
-@pytest.fixture
-async def own() -> AsyncIterator[Cluster]:
-    async for world in started(Cluster()):
         yield world
 
 
@@ -213,41 +228,74 @@ class TestAirflowInstance:
         caplog.set_level(logging.INFO, "mljob_operator")
         prod.empty()
         await prod.minutes()
-        prod.instance_objects.accept_vanished_runs("prod", "now")
-        await prod.see_all()
+        now = prod.clock()
+        await prod.accept(now)
         await prod.minutes(1)
         assert prod.reasons == ["DagRunDeleted"] * 5
         assert prod.ready.reason == "Ready"
-        assert prod.instance_objects.get("prod").status.last_accepted_vanished_runs == "now"
+        assert prod.instance_objects.get("prod").status.last_accepted_vanished_runs == now.isoformat()
         assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
-        assert "AirflowInstance prod: 5 vanished runs count as deleted from now on" in caplog.messages
+        assert caplog.messages.count("AirflowInstance prod: 5 missing runs count as deleted from now on") == 1
         assert (
             "AirflowInstance prod: each run that had vanished is found again, or its loss is accepted"
             in caplog.messages
         )
 
-    async def test_annotation_takes_effect_once(self, prod: Cluster) -> None:
-        prod.empty(keep=0)
-        await prod.minutes()
-        prod.instance_objects.accept_vanished_runs("prod", "now")
-        await prod.see_all()
+    async def test_restored_instance_without_its_status_accepts_no_new_loss(self, prod: Cluster) -> None:
+        await prod.accept(prod.clock() - timedelta(days=1))
         await prod.minutes(1)
-        for number in range(3):
-            prod.jobs.create(f"more-{number}", {"dagId": "train"}, at=prod.clock().isoformat())
-        await prod.see_all()
-        await prod.minutes(1)
+        prod.instance_objects.objects["prod"].pop("status")
         prod.empty()
         await prod.start_again()
         await prod.minutes()
-        assert {prod.of(f"more-{number}").reason for number in range(3)} == {"RunsVanished"}
+        assert prod.reasons == ["RunsVanished"] * 5
 
-    async def test_annotation_from_before_the_loss_has_no_effect(self, prod: Cluster) -> None:
-        prod.instance_objects.accept_vanished_runs("prod", "yesterday")
-        await prod.see_all()
+    async def test_accepted_loss_ends_when_the_annotation_is_removed(self, prod: Cluster) -> None:
+        await prod.accept(prod.clock())
+        await prod.accept("")
         await prod.minutes(1)
         prod.empty()
         await prod.minutes()
         assert prod.reasons == ["RunsVanished"] * 5
+
+    @pytest.mark.parametrize(
+        ("value", "problem"),
+        [
+            ("now", '"now" is not a time'),
+            ("1", '"1" is not a time'),
+            ("2026-01-31T12:00:00", '"2026-01-31T12:00:00" has no time zone'),
+            ("2062-01-31T12:00:00Z", '"2062-01-31T12:00:00Z" lies in the future'),
+        ],
+    )
+    async def test_refused_value_is_reported_once_and_accepts_nothing(
+        self, prod: Cluster, value: str, problem: str
+    ) -> None:
+        prod.empty()
+        await prod.minutes()
+        await prod.accept(value)
+        await prod.minutes()
+        version = prod.instance_objects.objects["prod"]["metadata"]["resourceVersion"]
+        await prod.minutes()
+        assert prod.reasons == ["RunsVanished"] * 5
+        refused = prod.conditions["VanishedRunsAccepted"]
+        assert (refused.status, refused.reason) == ("False", "AcceptanceRefused")
+        assert problem in refused.message
+        assert "kubectl annotate airflowinstance prod" in refused.message
+        assert prod.refusals == [refused.message]
+        assert prod.instance_objects.objects["prod"]["metadata"]["resourceVersion"] == version, "nothing is written"
+        assert prod.instance_objects.get("prod").status.last_accepted_vanished_runs is None
+        await prod.accept(prod.clock())
+        await prod.minutes(1)
+        assert prod.reasons == ["DagRunDeleted"] * 5
+        assert "VanishedRunsAccepted" not in prod.conditions
+
+    async def test_time_of_a_clock_that_is_fast_is_accepted_when_it_has_passed(self, prod: Cluster) -> None:
+        prod.empty()
+        await prod.minutes()
+        await prod.accept(prod.clock() + timedelta(seconds=3))
+        await prod.minutes(1)
+        assert prod.reasons == ["DagRunDeleted"] * 5
+        assert "VanishedRunsAccepted" not in prod.conditions
 
     async def test_runs_that_stay_missing_are_not_judged_after_a_restart(self, prod: Cluster) -> None:
         runs = prod.empty()
@@ -260,30 +308,48 @@ class TestAirflowInstance:
         assert "DagRunDeleted" not in prod.reasons
 
 
-class TestAirflowOfTheSettings:
-    async def test_missing_runs_from_before_the_configured_time_count_as_deleted(self, own: Cluster) -> None:
-        own.empty()
-        await own.minutes()
-        own.accepts_vanished_before = own.clock()
-        await own.start_again()
-        await own.minutes(1)
-        assert own.reasons == ["DagRunDeleted"] * 5
+class TestAcceptedLoss:
+    async def test_missing_runs_that_were_submitted_before_the_time_count_as_deleted(self, cluster: Cluster) -> None:
+        cluster.empty()
+        await cluster.minutes()
+        await cluster.accept(cluster.clock())
+        await cluster.minutes(1)
+        assert cluster.reasons == ["DagRunDeleted"] * 5
 
-    async def test_missing_runs_from_after_the_configured_time_do_not_count_as_deleted(self, own: Cluster) -> None:
-        own.accepts_vanished_before = datetime(2020, 1, 1, tzinfo=UTC)
-        await own.start_again()
-        own.empty()
-        await own.minutes()
-        assert own.reasons == ["RunsVanished"] * 5
+    async def test_missing_runs_that_were_submitted_after_the_time_do_not_count_as_deleted(
+        self, cluster: Cluster
+    ) -> None:
+        await cluster.accept(datetime(2020, 1, 1, tzinfo=UTC))
+        cluster.empty()
+        await cluster.minutes()
+        assert cluster.reasons == ["RunsVanished"] * 5
+
+    async def test_runs_of_the_next_loss_do_not_count_as_deleted(self, cluster: Cluster) -> None:
+        cluster.empty()
+        await cluster.minutes()
+        await cluster.accept(cluster.clock())
+        await cluster.minutes(1)
+        for number in range(3):
+            cluster.jobs.create(f"more-{number}", {"dagId": "train"}, at=cluster.clock().isoformat())
+        await cluster.see_all()
+        await cluster.minutes(1)
+        cluster.empty()
+        await cluster.start_again()
+        await cluster.minutes()
+        assert {cluster.of(f"more-{number}").reason for number in range(3)} == {"RunsVanished"}
 
 
 class TestSetting:
     def test_setting_is_a_time_with_a_time_zone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLJOB_AIRFLOW_ACCEPT_VANISHED_RUNS_BEFORE", "2026-01-31T12:00:00Z")
-        assert Settings().lost_before() == {SETTINGS_AIRFLOW: datetime(2026, 1, 31, 12, tzinfo=UTC)}
+        assert Settings().airflow_accept_vanished_runs_before == datetime(2026, 1, 31, 12, tzinfo=UTC)
 
     def test_setting_is_absent_by_default(self) -> None:
-        assert Settings().lost_before() == {}
+        assert Settings().airflow_accept_vanished_runs_before is None
+
+    def test_time_in_the_future_is_refused(self) -> None:
+        with pytest.raises(ValidationError, match="lies in the future"):
+            Settings(airflow_accept_vanished_runs_before=datetime(2900, 1, 31, tzinfo=UTC))
 
     def test_time_without_a_time_zone_is_refused(self) -> None:
         with pytest.raises(ValidationError, match="timezone"):

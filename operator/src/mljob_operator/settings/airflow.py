@@ -5,7 +5,7 @@ AirflowInstances.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -15,7 +15,7 @@ from pydantic_settings import NoDecode
 from mljob_contract.airflow_instance import AccessRule, ClientAuthentication, Scope
 
 from ..core.airflow_instance.credentials import MAX_HEADER, Login, OAuth2Client, unfit_headers
-from ..core.run.run_key import SETTINGS_AIRFLOW
+from ..core.run.accepted_loss import require_past
 from .environment import EnvironmentSettings
 from .values import BaseUrl, Token, Url, json_of
 
@@ -79,10 +79,15 @@ class AirflowSettings(EnvironmentSettings):
     """A time (RFC 3339). Runs that are missing in the Airflow of ``airflow_url``, and that were
     submitted before this time, count as deleted. An administrator sets this time after many runs
     have vanished at once. Until then, the operator does not count these runs as deleted, and starts
-    no runs in that Airflow. Default: not set.
+    no runs in that Airflow. The time must not lie in the future. Default: not set.
     """
     airflow_instances: bool = True
     """Whether the operator manages AirflowInstances. This needs cluster-wide permissions."""
+
+    @field_validator("airflow_accept_vanished_runs_before")
+    @classmethod
+    def _past(cls, value: datetime | None) -> datetime | None:
+        return require_past(value, datetime.now(UTC)) if value is not None else None
 
     @field_validator("airflow_oauth2_scopes", mode="before")
     @classmethod
@@ -135,14 +140,6 @@ class AirflowSettings(EnvironmentSettings):
             client,
             tuple((name, SecretStr(value)) for name, value in headers.items()),
         )
-
-    def lost_before(self) -> dict[str, datetime]:
-        """Return a dict with the time ``airflow_accept_vanished_runs_before``, under the name of
-        the operator's own Airflow. A missing run that was submitted before this time counts as
-        deleted. The dict is empty if the setting is absent.
-        """
-        before = self.airflow_accept_vanished_runs_before
-        return {SETTINGS_AIRFLOW: before} if before is not None else {}
 
 
 def _headers(folder: Path) -> dict[str, str]:

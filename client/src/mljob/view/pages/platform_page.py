@@ -29,7 +29,9 @@ MAX_AIRFLOWS: Final = 100
 MAX_FINDINGS: Final = 200
 _NAMED: Final = 8
 """The maximum number of waiting MLJobs that the page names for each reason."""
-_GOOD_WHEN_TRUE: Final = frozenset({"Ready", "Healthy", "EventsConnected", "AccessCredentials", "Secure"})
+_GOOD_WHEN_TRUE: Final = frozenset(
+    {"Ready", "Healthy", "EventsConnected", "AccessCredentials", "Secure", "VanishedRunsAccepted"}
+)
 _COMPONENTS: Final = {
     "metadatabase": "Database",
     "scheduler": "Scheduler",

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...core.airflow_instance.admission import AdmissionQueue
 from ...core.airflow_instance.instance import Instance
+from ...core.run.accepted_loss import AcceptedLoss
 from ...core.run.run_key import Key
 from ...core.run.vanishing import REASON as RUNS_VANISHED
 from ...core.run.vanishing import MissingRuns, vanished_report
@@ -247,7 +248,7 @@ class AirflowInstanceController:
             # The AirflowInstance was deleted, or its spec has changed during the probe. After a
             # change, the next reconciliation is due already and handles the new spec.
             return
-        self._accept_vanished_runs(registered)
+        self._accept_vanished_runs(registered.instance)
         self._set_readiness(registered, self._unless_runs_vanished(registered.instance, readiness))
         # If the spec can't be read, its URL and its access rules may be wrong, so no login is
         # tried.
@@ -280,24 +281,14 @@ class AirflowInstanceController:
             True, "Ready", f"Airflow {registered.probe_result.version} at {instance.spec.url} lets the operator in."
         )
 
-    def _accept_vanished_runs(self, registered: RegisteredInstance) -> None:
-        """Treat the runs that have vanished from Airflow as deleted, if an administrator has
-        accepted their loss.
-
-        The administrator sets the annotation ``mljob.dev/accept-vanished-runs``. Each value works
-        only once.
+    def _accept_vanished_runs(self, instance: Instance) -> None:
+        """Treat the missing runs as deleted that were submitted before the time in the annotation
+        ``mljob.dev/accept-vanished-runs``.
         """
-        instance = registered.instance
-        is_handled = instance.accepts in (None, registered.accepted, instance.status.last_accepted_vanished_runs)
-        if is_handled or not self._missing_runs.knows_missing(instance.name):
-            return
-        registered.accepted = instance.accepts
-        if self._missing_runs.vanished(instance.name) is None:
-            log.info("AirflowInstance %s: the annotation has no effect, because no runs have vanished", instance.name)
-            return
-        count = self._missing_runs.accept(instance.name)
-        log.warning("AirflowInstance %s: %d vanished runs count as deleted from now on", instance.name, count)
-        self._changed(airflow=instance.name)
+        count = self._missing_runs.accept(instance.name, AcceptedLoss.of(instance.accepts, self._clock()).before)
+        if count:
+            log.warning("AirflowInstance %s: %d missing runs count as deleted from now on", instance.name, count)
+            self._changed(airflow=instance.name)
 
     def _unless_runs_vanished(self, instance: Instance, readiness: Readiness) -> Readiness:
         vanished = self._missing_runs.vanished(instance.name)
@@ -333,7 +324,6 @@ class AirflowInstanceController:
                 self._clock(),
                 registered.logins.problems,
                 self._registry.namespaces,
-                registered.accepted,
                 self._links.of(self._registry.topic_of(instance)),
             )
         )

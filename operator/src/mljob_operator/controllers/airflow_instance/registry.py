@@ -80,8 +80,6 @@ class RegisteredInstance:
         readiness: Whether the Airflow can be used, and why not.
         probe_result: Airflow's answer to the last probe. None before the first probe, during a
             probe, and after a failed probe.
-        accepted: The last value of the annotation ``mljob.dev/accept-vanished-runs`` that this
-            process has handled. None if this process has handled no value.
         failures: The number of reconciliations in a row that have failed. A reconciliation also
             counts as failed if the Airflow is not ready, or if the AirflowInstance is being
             deleted.
@@ -95,7 +93,6 @@ class RegisteredInstance:
     adapter_inputs: object = None
     readiness: Readiness = NOT_ASKED
     probe_result: ProbeResult | None = None
-    accepted: str | None = None
     failures: int = 0
     probe_requested: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None

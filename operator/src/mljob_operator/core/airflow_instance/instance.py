@@ -38,9 +38,7 @@ class Instance:
     Attributes:
         annotated: Whether the object is annotated as the default.
         accepts: The value of the annotation ``mljob.dev/accept-vanished-runs``, or None if the
-            annotation is absent or empty. With a new value, an administrator accepts the loss of
-            the runs that have vanished from this Airflow: these runs count as deleted. The value
-            has no effect on runs that vanish later.
+            annotation is absent or empty. See :class:`.AcceptedLoss`.
         stored_status: The status as the API server has sent it. A patch of the status contains the
             differences from this status.
         problem: A text for people about the missing and the invalid fields of the spec. The text

@@ -14,5 +14,6 @@
 - :mod:`.halt`: a paused or removed DAG, for which Airflow schedules no further tasks.
 - :mod:`.children`: runs that the tasks of a run have started.
 - :mod:`.task_order`: the order in which a cancellation sets tasks to failed.
+- :mod:`.accepted_loss`: the time before which missing runs were submitted whose loss is accepted.
 - :mod:`.vanishing`: many runs that are missing in Airflow at once.
 """

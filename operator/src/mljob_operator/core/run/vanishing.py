@@ -5,7 +5,7 @@ missing. If few runs are missing, somebody has probably deleted these runs. They
 and their MLJobs fail. If many runs are missing at once (:func:`are_many`), somebody has probably
 emptied or restored Airflow's database, or the URL leads to another Airflow. These runs don't count
 as deleted, and the operator starts no run in that Airflow, until the runs are found again or an
-administrator accepts their loss.
+administrator accepts their loss (:mod:`.accepted_loss`).
 
 If all missing runs belong to one namespace, and the operator also follows runs of other namespaces,
 the missing runs do count as deleted. Otherwise a team that deletes its own runs would block the
@@ -20,7 +20,7 @@ deleted.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -62,19 +62,37 @@ class Vanished:
     since: datetime | None
 
 
+@frozen
+class _MissingRun:
+    """A missing run.
+
+    Attributes:
+        missed_at: When the operator sent the first request that Airflow answered with "no such
+            run".
+        submitted_at: When the run was submitted, or None if this time is not known.
+    """
+
+    missed_at: datetime
+    submitted_at: datetime | None
+
+    def was_submitted_before(self, before: datetime | None) -> bool:
+        return before is not None and self.submitted_at is not None and self.submitted_at < before
+
+
 @dataclass(slots=True)
 class _FollowedRuns:
     """The followed runs in one Airflow. A run is identified by the key of its MLJob.
 
     Attributes:
         followed: The runs that the operator follows.
-        missing: For each missing run, when the operator sent the first request that Airflow
-            answered with "no such run".
+        missing: The missing runs.
         unlisted: The runs that were not in the last list of all active runs, and that have not been
             found since.
         unchecked: The runs in ``unlisted`` that the operator still has to look up. Runs that were
             in ``missing`` before the last list are left out.
-        accepted: The missing runs whose loss an administrator has accepted. These runs count as
+        lost_before: The time with which an administrator has accepted the loss of missing runs, or
+            None.
+        accepted: The missing runs that were submitted before ``lost_before``. These runs count as
             deleted.
         relisted_at: When the last list of all active runs was requested, or None if this process
             has requested no such list.
@@ -84,9 +102,10 @@ class _FollowedRuns:
     """
 
     followed: set[Key] = field(default_factory=set)
-    missing: dict[Key, datetime] = field(default_factory=dict)
+    missing: dict[Key, _MissingRun] = field(default_factory=dict)
     unlisted: set[Key] = field(default_factory=set)
     unchecked: set[Key] = field(default_factory=set)
+    lost_before: datetime | None = None
     accepted: set[Key] = field(default_factory=set)
     relisted_at: datetime | None = None
     vanished: bool = False
@@ -130,15 +149,9 @@ class _FollowedRuns:
 
 
 class MissingRuns:
-    """The followed runs in each Airflow, and which of them are missing.
+    """The followed runs in each Airflow, and which of them are missing."""
 
-    Args:
-        lost_before: A time for each Airflow, by the name of the Airflow. If a run that was
-            submitted before this time is missing, its loss counts as accepted.
-    """
-
-    def __init__(self, lost_before: Mapping[str, datetime] | None = None) -> None:
-        self._lost_before = lost_before or {}
+    def __init__(self) -> None:
         self._airflow_of: dict[Key, str] = {}
         self._runs: defaultdict[str, _FollowedRuns] = defaultdict(_FollowedRuns)
         self._states: dict[str, tuple[bool, bool]] = {}
@@ -175,11 +188,12 @@ class MissingRuns:
         self._airflow_of[key] = airflow
         runs.followed.add(key)
         if missed_at is not None:
-            runs.missing[key] = missed_at
+            run = runs.missing[key] = _MissingRun(missed_at, submitted_at)
             runs.unchecked.discard(key)
-            before = self._lost_before.get(airflow)
-            if before is not None and submitted_at is not None and submitted_at < before:
+            if run.was_submitted_before(runs.lost_before):
                 runs.accepted.add(key)
+            else:
+                runs.accepted.discard(key)
         else:
             runs.missing.pop(key, None)
             runs.accepted.discard(key)
@@ -222,22 +236,28 @@ class MissingRuns:
         self._runs[airflow].vanished = True
         self._update_vanished(airflow)
 
-    def accept(self, airflow: str) -> int:
-        """Record that an administrator accepts the loss of all runs that are missing in an Airflow
-        now. Return the number of these runs whose loss was not accepted before.
-        """
-        runs = self._runs[airflow]
-        lost = runs.lost
-        runs.accepted = set(runs.missing)
-        self._update_vanished(airflow)
-        return lost
+    def accept(self, airflow: str, before: datetime | None) -> int:
+        """Record the time with which an administrator accepts the loss of missing runs. The time
+        replaces the former time of this Airflow, and also applies to runs that are found missing
+        later.
 
-    def knows_missing(self, airflow: str) -> bool:
-        """Return whether this process knows which runs are missing: it has listed all active runs,
-        and has looked up each followed run that was not in the list.
+        Args:
+            airflow: The name of the Airflow.
+            before: The loss of the missing runs that were submitted before this time is accepted.
+                None if no loss is accepted.
+
+        Returns:
+            The number of runs that are missing now, and whose loss was not accepted before this
+            call.
         """
         runs = self._runs[airflow]
-        return runs.relisted_at is not None and not runs.unchecked
+        if runs.lost_before == before:
+            return 0
+        runs.lost_before = before
+        already_accepted = runs.accepted
+        runs.accepted = {key for key, run in runs.missing.items() if run.was_submitted_before(before)}
+        self._update_vanished(airflow)
+        return len(runs.accepted - already_accepted)
 
     def wants_relist(self, airflow: str) -> bool:
         """Return whether :meth:`needs_relist` is True for at least one missing run of this
@@ -281,7 +301,7 @@ class MissingRuns:
         if not self.have_vanished(airflow):
             return None
         runs = self._runs[airflow]
-        lost = [at for key, at in runs.missing.items() if key not in runs.accepted]
+        lost = [run.missed_at for key, run in runs.missing.items() if key not in runs.accepted]
         return Vanished(len(lost), len(runs.followed), min(lost, default=None))
 
     def missing(self, airflow: str) -> list[Key]:

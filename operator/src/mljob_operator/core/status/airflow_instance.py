@@ -13,12 +13,20 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from mljob_contract.airflow_instance import IS_DEFAULT, AirflowInstanceStatus, Credentials, InstanceHealth
+from mljob_contract.airflow_instance import (
+    ACCEPT_VANISHED_RUNS,
+    IS_DEFAULT,
+    AirflowInstanceStatus,
+    Credentials,
+    InstanceHealth,
+)
 from mljob_contract.mljob import ConditionStatus
 
 from ..airflow_instance.instance import Instance, sends_in_the_clear
 from ..frozen import frozen
+from ..run.accepted_loss import AcceptedLoss
 from ..run.run_key import Key
+from ..run.vanishing import how_to_accept
 from .conditions import DesiredCondition, transition
 from .events import NORMAL, WARNING, KubeEvent
 
@@ -98,8 +106,6 @@ class View:
         logins: For the credentials of each access rule, why these credentials can't be used. None
             means that they can be used. Credentials that were not read yet have no entry.
         namespaces: The names of all namespaces.
-        accepted: The last value of the annotation mljob.dev/accept-vanished-runs that this process
-            has applied, or None.
         brokers: The connection to the Kafka brokers, or None if the operator reads no events.
     """
 
@@ -114,8 +120,12 @@ class View:
     now: datetime
     logins: Mapping[Credentials, LoginProblem | None] = field(default_factory=dict)
     namespaces: Collection[str] = ()
-    accepted: str | None = None
     brokers: Brokers | None = None
+
+    @property
+    def accepted_loss(self) -> AcceptedLoss:
+        """The value of the annotation mljob.dev/accept-vanished-runs."""
+        return AcceptedLoss.of(self.instance.accepts, self.now)
 
 
 def report(view: View) -> dict[str, Any]:
@@ -128,7 +138,9 @@ def report(view: View) -> dict[str, Any]:
         active_runs=view.active,
         waiting_jobs=view.waiting if _is_limited(instance) else None,
         last_probe_time=old.last_probe_time,
-        last_accepted_vanished_runs=view.accepted or old.last_accepted_vanished_runs,
+        last_accepted_vanished_runs=instance.accepts
+        if view.accepted_loss.before is not None
+        else old.last_accepted_vanished_runs,
         conditions=transition(old.conditions, _conditions(view), instance.generation, view.now),
     )
     answered = view.version is not None
@@ -184,6 +196,16 @@ def _conditions(view: View) -> list[DesiredCondition]:
         conditions.append(events)
     if view.instance.annotated:
         conditions.append(_default(view))
+    if (problem := view.accepted_loss.problem) is not None:
+        conditions.append(
+            DesiredCondition(
+                "VanishedRunsAccepted",
+                False,
+                "AcceptanceRefused",
+                f'The annotation {ACCEPT_VANISHED_RUNS} has no effect: its value "{view.instance.accepts}" {problem}. '
+                f"If runs are lost, {how_to_accept(view.instance.name)} makes them count as deleted.",
+            )
+        )
     if view.instance.problem is not None:
         # Not all fields of the spec can be read, so the following conditions could be wrong.
         return conditions
