@@ -227,6 +227,7 @@ def test_only_the_operators_pod_mounts_the_service_account_token_by_default(rend
             {}, "prod-mljob-operator", "prod-mljob-operator", id="a release whose name contains the chart's name"
         ),
         pytest.param({}, "prod", "prod-mljob-operator", id="any other release"),
+        pytest.param({}, "team.prod", "team-prod-mljob-operator", id="a release with a dot in its name"),
         pytest.param({"nameOverride": "jobs"}, "prod", "prod-jobs", id="another name"),
         pytest.param({"fullnameOverride": "jobs"}, "prod", "jobs", id="another full name"),
     ],

@@ -206,6 +206,10 @@ def test_values_that_contradict_each_other_are_refused(refusal: Refusal, values:
         pytest.param({"operator": {"replicas": 0}}, "/operator/replicas", id="no operator"),
         pytest.param({"operator": {"leaseSeconds": 1}}, "/operator/leaseSeconds", id="a Lease that is too short"),
         pytest.param({"operator": {"selector": {"team": "a"}}}, "/operator/selector", id="labels without matchLabels"),
+        pytest.param({"nameOverride": "My_Team"}, "/nameOverride", id="impossible name"),
+        pytest.param({"fullnameOverride": "my.op"}, "/fullnameOverride", id="full name with a dot"),
+        pytest.param({"fullnameOverride": "1prod"}, "/fullnameOverride", id="full name that begins with a digit"),
+        pytest.param({"serviceAccount": {"name": "a..b"}}, "/serviceAccount/name", id="name with two dots in a row"),
         pytest.param({"airflow": {"url": "airflow:8080"}}, "/airflow/url", id="address without a scheme"),
         pytest.param({"airflow": {"url": 8080}}, "/airflow/url", id="address that is a number"),
         pytest.param({"airflow": {"uiUrl": "ui.example"}}, "/airflow/uiUrl", id="UI without a scheme"),
@@ -325,6 +329,13 @@ def test_the_schema_names_the_invalid_value(refusal: Refusal, values: dict[str, 
 
     assert "values don't meet the specifications of the schema" in said
     assert where in said
+
+
+def test_a_release_whose_services_can_have_no_name_is_refused(render: Render) -> None:
+    with pytest.raises(RefusedError, match="begins with a letter, for example --set fullnameOverride=mljob-operator"):
+        render(release="1prod")
+
+    assert render({"fullnameOverride": "prod"}, release="1prod").one("Service", "prod")
 
 
 def test_an_unsupported_version_of_kubernetes_is_refused(render: Render) -> None:

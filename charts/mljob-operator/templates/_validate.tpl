@@ -4,6 +4,11 @@ names the value, the cause and the way out.
 */}}
 {{- define "mljob-operator.validate" -}}
 
+{{- $fullname := include "mljob-operator.fullname" . }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $fullname) }}
+{{- fail (printf "the objects of release %s would have the name %s, which Kubernetes refuses for a Service: set a name of lower-case letters, digits and hyphens that begins with a letter, for example --set fullnameOverride=mljob-operator" .Release.Name $fullname) }}
+{{- end }}
+
 {{- if not .Values.image.repository }}
 {{- fail (printf "image.repository is not set, and only a released chart names an image: install that one (oci://...), or build an image from the repository (docker build -t registry.example.com/mljob-operator:%s .), push it, and set its name, for example --set image.repository=registry.example.com/mljob-operator" .Chart.AppVersion) }}
 {{- end }}
