@@ -43,10 +43,11 @@ def test_several_pods_are_spread_over_the_nodes_and_evicted_one_at_a_time(render
     }
 
 
-def test_a_single_pod_can_be_evicted(render: Render) -> None:
-    rendered = render({"operator": {"replicas": 1}})
+@pytest.mark.parametrize("replicas", [pytest.param(0, id="the operator is stopped"), pytest.param(1, id="one Pod")])
+def test_without_several_pods_nothing_spreads_them_or_delays_their_eviction(render: Render, replicas: int) -> None:
+    rendered = render({"operator": {"replicas": replicas}})
 
-    assert rendered.one("Deployment")["spec"]["replicas"] == 1
+    assert rendered.one("Deployment")["spec"]["replicas"] == replicas
     assert not rendered.all("PodDisruptionBudget")
     assert not {"topologySpreadConstraints", "affinity"} & rendered.pod.keys()
 

@@ -63,6 +63,7 @@ def test_the_commands_use_a_namespace_that_the_operator_manages(notes: Notes) ->
             "MLJobs wait until an AirflowInstance exists",
             id="Airflow",
         ),
+        pytest.param({"operator": {"replicas": 0}}, "so no operator runs: MLJobs and their deletions wait", id="Pods"),
         pytest.param({"kafka": {"bootstrapServers": ""}}, "statuses change a few seconds later", id="Kafka"),
         pytest.param(
             {"prometheusRule": {"enabled": True}},

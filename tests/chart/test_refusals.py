@@ -203,7 +203,7 @@ def test_values_that_contradict_each_other_are_refused(refusal: Refusal, values:
     [
         pytest.param({"airflo": {}}, "airflo", id="misspelled section"),
         pytest.param({"kafka": {"bootstrapServer": "kafka:9092"}}, "bootstrapServer", id="misspelled key"),
-        pytest.param({"operator": {"replicas": 0}}, "/operator/replicas", id="no operator"),
+        pytest.param({"operator": {"replicas": -1}}, "/operator/replicas", id="negative number of Pods"),
         pytest.param({"operator": {"leaseSeconds": 1}}, "/operator/leaseSeconds", id="a Lease that is too short"),
         pytest.param({"operator": {"selector": {"team": "a"}}}, "/operator/selector", id="labels without matchLabels"),
         pytest.param({"nameOverride": "My_Team"}, "/nameOverride", id="impossible name"),
