@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.chart.conftest import Render
-from tests.chart.rendering import CHART, RefusedError, complete, run_helm
+from tests.chart.rendering import CHART, RefusedError, complete, merged, run_helm
+from tests.chart.value_sets import COMPONENTS
 
 Refusal = Callable[[Mapping[str, Any]], str]
 PEM = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
@@ -100,6 +101,71 @@ def test_without_an_image_the_message_says_how_to_build_one(refusal: Refusal) ->
             {"api": {"enabled": True, "port": 8081}},
             "api.port is 8081, the port of the probes",
             id="the port of the probes for the API",
+        ),
+        pytest.param(
+            {"api": {"enabled": True}, "service": {"port": 443}},
+            "service.port is 443, but api.enabled is true",
+            id="two ports 443 of one Service",
+        ),
+        pytest.param(
+            {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4", "IPv6"]}},
+            "service.ipFamilyPolicy is SingleStack, but service.ipFamilies has two families",
+            id="two families in a single stack",
+        ),
+        pytest.param(
+            {"extraVolumes": [{"name": "tmp", "emptyDir": {}}]},
+            "extraVolumes has the name tmp, which occurs twice in the Pods of Deployment mljob-operator:",
+            id="a volume with the name of the chart's",
+        ),
+        pytest.param(
+            {
+                "airflow": {"url": "https://airflow", "tls": {"ca": {"existingSecret": "trust"}}},
+                "extraVolumes": [{"name": "airflow-ca", "emptyDir": {}}],
+            },
+            "extraVolumes has the name airflow-ca, which occurs twice",
+            id="a volume with the name of a mounted Secret's",
+        ),
+        pytest.param(
+            {"api": {"enabled": True, "pod": {"extraVolumes": [{"name": "api-tls", "emptyDir": {}}]}}},
+            "extraVolumes has the name api-tls, which occurs twice in the Pods of Deployment mljob-operator-api:",
+            id="a volume with the name of mljob-api's certificate",
+        ),
+        pytest.param(
+            merged(COMPONENTS, {"view": {"pod": {"extraVolumes": [{"name": "ca", "emptyDir": {}}]}}}),
+            "extraVolumes has the name ca, which occurs twice in the Pods of Deployment mljob-operator-view:",
+            id="a volume with the name of the view's",
+        ),
+        pytest.param(
+            {
+                "extraVolumes": [{"name": "scratch", "emptyDir": {}}],
+                "extraVolumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
+            },
+            "extraVolumeMounts has the mountPath /tmp, which occurs twice",
+            id="a mount over the chart's",
+        ),
+        pytest.param(
+            {"extraVolumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]},
+            "extraVolumeMounts names the volume scratch, which the Pods of Deployment mljob-operator do not have",
+            id="a mount without a volume",
+        ),
+        pytest.param(
+            {"extraContainers": [{"name": "operator", "image": "proxy:1"}]},
+            "extraContainers or initContainers has the name operator, which occurs twice",
+            id="a container with the operator's name",
+        ),
+        pytest.param(
+            {
+                "extraContainers": [{"name": "proxy", "image": "proxy:1"}],
+                "initContainers": [{"name": "proxy", "image": "proxy:1"}],
+            },
+            "extraContainers or initContainers has the name proxy, which occurs twice",
+            id="two containers with one name",
+        ),
+        pytest.param({"dnsPolicy": "None"}, "is None, but dnsConfig has no nameservers", id="no DNS at all"),
+        pytest.param(
+            {"kafka": {"deadLetterTopic": "airflow.events"}},
+            "kafka.deadLetterTopic is airflow.events, the topic of the events",
+            id="the topic of the events for dead letters",
         ),
         pytest.param(
             {"kafka": {"securityProtocol": "SASL_SSL"}},
@@ -210,6 +276,27 @@ def test_values_that_contradict_each_other_are_refused(refusal: Refusal, values:
         pytest.param({"fullnameOverride": "my.op"}, "/fullnameOverride", id="full name with a dot"),
         pytest.param({"fullnameOverride": "1prod"}, "/fullnameOverride", id="full name that begins with a digit"),
         pytest.param({"serviceAccount": {"name": "a..b"}}, "/serviceAccount/name", id="name with two dots in a row"),
+        pytest.param(
+            {"operator": {"selector": {"matchLabels": {"team": "has space"}}}},
+            "/operator/selector/matchLabels/team",
+            id="value that no label has",
+        ),
+        pytest.param(
+            {"operator": {"selector": {"matchLabels": {"my team": "a"}}}}, "my team", id="key that no label has"
+        ),
+        pytest.param(
+            {"operator": {"selector": {"matchExpressions": [{"key": "team", "operator": "In", "values": ["a b"]}]}}},
+            "/operator/selector/matchExpressions/0/values/0",
+            id="value in a list that no label has",
+        ),
+        pytest.param({"podLabels": {"team": "a b"}}, "/podLabels/team", id="impossible label of the Pod"),
+        pytest.param({"podAnnotations": {"my note": "a"}}, "my note", id="impossible key of an annotation"),
+        pytest.param({"extraVolumes": [{"name": "My_CA"}]}, "/extraVolumes/0/name", id="impossible name of a volume"),
+        pytest.param(
+            {"extraContainers": [{"name": "a b", "image": "a"}]},
+            "/extraContainers/0/name",
+            id="impossible name of a container",
+        ),
         pytest.param({"airflow": {"url": "airflow:8080"}}, "/airflow/url", id="address without a scheme"),
         pytest.param({"airflow": {"url": 8080}}, "/airflow/url", id="address that is a number"),
         pytest.param({"airflow": {"uiUrl": "ui.example"}}, "/airflow/uiUrl", id="UI without a scheme"),

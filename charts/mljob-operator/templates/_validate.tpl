@@ -47,6 +47,9 @@ names the value, the cause and the way out.
 {{- fail (printf "airflow.tls.ca.existingSecret is set, but airflow.url is %s: use an https:// URL, or remove the Secret" $url) }}
 {{- end }}
 
+{{- if eq .Values.kafka.deadLetterTopic .Values.kafka.eventsTopic }}
+{{- fail (printf "kafka.deadLetterTopic is %s, the topic of the events, so the operator would read the messages again that it can't read: set another topic" .Values.kafka.deadLetterTopic) }}
+{{- end }}
 {{- $protocol := .Values.kafka.securityProtocol }}
 {{- $sasl := include "mljob-operator.kafkaSasl" . }}
 {{- $oauthbearer := include "mljob-operator.kafkaOauth" . }}
@@ -107,6 +110,9 @@ names the value, the cause and the way out.
 {{- if has (int .Values.api.port) (list 8081) }}
 {{- fail "api.port is 8081, the port of the probes of mljob-api: set another port" }}
 {{- end }}
+{{- if eq (int .Values.service.port) 443 }}
+{{- fail "service.port is 443, but api.enabled is true, and the Service of mljob-api serves the API on this port: set another port for /metrics" }}
+{{- end }}
 {{- end }}
 
 {{- $jobLabel := .Values.serviceMonitor.jobLabel }}
@@ -120,7 +126,46 @@ names the value, the cause and the way out.
 {{- end }}
 {{- end }}
 
+{{- if and (eq .Values.service.ipFamilyPolicy "SingleStack") (gt (len .Values.service.ipFamilies) 1) }}
+{{- fail "service.ipFamilyPolicy is SingleStack, but service.ipFamilies has two families: set PreferDualStack or RequireDualStack, or remove a family" }}
+{{- end }}
+
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
 {{- fail "serviceAccount.create is false, but serviceAccount.name is not set: name the ServiceAccount that the operator runs as" }}
 {{- end }}
+{{- end }}
+
+{{/*
+A Deployment, unless the API server would refuse its Pods for their values: that would end an upgrade
+halfway. Argument: the Deployment as YAML. Result: the same YAML.
+*/}}
+{{- define "mljob-operator.checkedDeployment" -}}
+{{- $deployment := fromYaml . }}
+{{- $name := $deployment.metadata.name }}
+{{- $pod := $deployment.spec.template.spec }}
+{{- $mounts := (first $pod.containers).volumeMounts }}
+{{- range $list := list
+  (list "extraVolumes" "name" $pod.volumes)
+  (list "extraVolumeMounts" "mountPath" $mounts)
+  (list "extraContainers or initContainers" "name" (concat $pod.containers (get $pod "initContainers" | default list))) }}
+{{- $key := index $list 1 }}
+{{- $seen := list }}
+{{- range index $list 2 }}
+{{- if has (get . $key) $seen }}
+{{- fail (printf "%s has the %s %s, which occurs twice in the Pods of Deployment %s: set another %s" (index $list 0) $key (get . $key) $name $key) }}
+{{- end }}
+{{- $seen = append $seen (get . $key) }}
+{{- end }}
+{{- end }}
+{{- $volumes := list }}
+{{- range $pod.volumes }}{{ $volumes = append $volumes .name }}{{ end }}
+{{- range $mounts }}
+{{- if not (has .name $volumes) }}
+{{- fail (printf "extraVolumeMounts names the volume %s, which the Pods of Deployment %s do not have: add the volume to extraVolumes" .name $name) }}
+{{- end }}
+{{- end }}
+{{- if and (eq $pod.dnsPolicy "None") (not (dig "dnsConfig" "nameservers" list $pod)) }}
+{{- fail (printf "dnsPolicy of the Pods of Deployment %s is None, but dnsConfig has no nameservers: set dnsConfig.nameservers, or another policy" $name) }}
+{{- end }}
+{{- . }}
 {{- end }}
