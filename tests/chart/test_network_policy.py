@@ -77,6 +77,18 @@ def test_the_port_of_airflow_comes_from_its_url(render: Render, url: str, port: 
     assert policy(render, merged(RESTRICTED, {"airflow": {"url": url}}))["egress"] == [DNS, API, {"ports": tcp(port)}]
 
 
+def test_the_ports_in_the_values_replace_those_of_the_addresses(render: Render) -> None:
+    # A Service with the port 80 may lead to Pods with the port 8080, which a NetworkPolicy sees.
+    values = {
+        "airflow": {"url": "http://airflow.airflow"},
+        "kafka": {"bootstrapServers": "kafka:9092"},
+        "networkPolicy": {"egress": {"airflow": {"ports": [8080]}, "kafka": {"ports": [19092]}}},
+    }
+
+    rules = policy(render, merged(RESTRICTED, values))["egress"]
+    assert rules == [DNS, API, {"ports": tcp(8080)}, {"ports": tcp(19092)}]
+
+
 TRACES = {"operator": {"tracesEndpoint": "http://otel.monitoring:4318/v1/traces"}}
 
 
