@@ -19,7 +19,7 @@ INSTANCES = [
     {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
 ]
 INSTANCE_SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
-LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "list", "create", "patch"]}
+LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list", "create"]}
 FOR_INSTANCES = "mljob-operator-instances"
 FOR_LEASE = "mljob-operator-lease"
 GRANTS = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
@@ -62,11 +62,19 @@ def test_rights_for_the_lease_are_in_the_namespace_of_the_release_only(render: R
     rendered = render({"operator": {"namespaces": namespaces}})
 
     role = rendered.one("Role", FOR_LEASE)
-    assert (role["metadata"]["namespace"], role["rules"]) == (NAMESPACE, [LEASES])
+    own = {**LEASES, "resourceNames": ["mljob-operator"], "verbs": ["get", "patch"]}
+    assert (role["metadata"]["namespace"], role["rules"]) == (NAMESPACE, [own, LEASES])
     binding = rendered.one("RoleBinding", FOR_LEASE)
     assert (binding["metadata"]["namespace"], binding["subjects"]) == (NAMESPACE, SUBJECTS)
     others = [each for each in (*rendered.all("ClusterRole"), *rendered.all("Role")) if each is not role]
     assert not [each for each in others for rule in each["rules"] if "leases" in rule["resources"]]
+
+
+def test_an_operator_may_write_its_own_lease_alone(render: Render) -> None:
+    rendered = render({"fullnameOverride": "churn"})
+
+    own, _ = rendered.one("Role", "churn-lease")["rules"]
+    assert own["resourceNames"] == [rendered.env["MLJOB_LEASE_NAME"]] == ["churn"]
 
 
 def test_rights_for_airflow_instances_are_cluster_wide_and_for_secrets_in_one_namespace(render: Render) -> None:
