@@ -7,7 +7,7 @@ import pytest
 from mljob.view.server import application
 from mljob.view.site import Site
 from tests.chart.conftest import Render
-from tests.chart.rendering import Rendered, merged
+from tests.chart.rendering import ROOT, Rendered, merged
 
 NAME = "mljob-operator-view"
 ENABLED: dict[str, Any] = {
@@ -86,3 +86,9 @@ def test_the_service_selects_the_views_pods_only(render: Render) -> None:
         if selector <= each["spec"]["template"]["metadata"]["labels"].items()
     ]
     assert selected == [NAME]
+
+
+def test_the_guide_names_the_service_of_the_view(view: Rendered) -> None:
+    name = view.one("Service")["metadata"]["name"]
+
+    assert f"Service `<fullname>-view`, port 80: `{name}`" in (ROOT / "docs" / "guides" / "view.md").read_text()
