@@ -29,6 +29,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
+{{/* Labels or annotations of the chart (YAML), and further ones (a map), which override them. Argument: a list of both. */}}
+{{- define "mljob-operator.merged" -}}
+{{- merge dict (index . 1) (index . 0 | fromYaml) | toYaml }}
+{{- end }}
+
 {{/* The label job of the operator's metrics: the name of the Service, or the label of it that serviceMonitor.jobLabel names. */}}
 {{- define "mljob-operator.scrapeJob" -}}
 {{- $label := ternary .Values.serviceMonitor.jobLabel "" .Values.serviceMonitor.enabled }}

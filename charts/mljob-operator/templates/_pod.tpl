@@ -39,19 +39,18 @@ the labels that select the Pods, and the number of Pods.
 {{- toYaml $fields }}
 {{- end }}
 
-{{/* Metadata of a Pod. Argument: a list of the context, the labels, and the name of the main container. */}}
+{{/*
+Metadata of a Pod. Argument: a list of the context, the labels, those of them that select the Pod, and
+the name of the main container. No value overrides a label that selects the Pod.
+*/}}
 {{- define "mljob-operator.podMetadata" -}}
 {{- $values := (index . 0).Values }}
 annotations:
-  kubectl.kubernetes.io/default-container: {{ index . 2 }}
-  {{- with $values.podAnnotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- $container := dict "kubectl.kubernetes.io/default-container" (index . 3) | toYaml }}
+  {{- include "mljob-operator.merged" (list $container $values.podAnnotations) | nindent 2 }}
 labels:
-  {{- index . 1 | nindent 2 }}
-  {{- with $values.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- $further := merge (index . 2 | fromYaml) $values.podLabels }}
+  {{- include "mljob-operator.merged" (list (index . 1) $further) | nindent 2 }}
 {{- end }}
 
 {{/* Fields of the container from the same values. Argument: a list of the context and the resources. */}}
