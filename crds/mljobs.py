@@ -11,6 +11,8 @@ from mljob_contract.times import FIRST_YEAR, LAST_YEAR
 from .definition import Columns, Resource, Rules, keyed
 from .structural import model_schema, without_defaults
 
+# A row shows the DAG of the spec next to the state of the run. "Run DAG" and "Spec Applied" tell
+# users that an edit of the spec had no effect on this run.
 COLUMNS: Columns = [
     ("DAG", ".spec.dagId", "string", 0),
     ("Phase", ".status.phase", "string", 0),
@@ -20,11 +22,13 @@ COLUMNS: Columns = [
     ("Attempts", ".status.attempts", "integer", 0),
     ("Age", ".metadata.creationTimestamp", "date", 0),
     ("Percent", ".status.percent", "integer", 1),
+    ("Run DAG", ".status.dagId", "string", 1),
     ("Run ID", ".status.dagRunId", "string", 1),
     ("Started", ".status.startTime", "date", 1),
     ("Finished", ".status.completionTime", "date", 1),
     ("Airflow", ".status.airflowInstance", "string", 1),
     ("Type", ".spec.type", "string", 1),
+    ("Spec Applied", ".status.conditions[?(@.type=='SpecApplied')].status", "string", 1),
 ]
 SELECTABLE = (".spec.type", ".spec.dagId", ".status.phase")
 """The fields that ``kubectl get --field-selector`` can select by. Kubernetes 1.30 ignores this part

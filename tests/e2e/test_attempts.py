@@ -248,6 +248,8 @@ def test_once_refuses_a_changed_spec(with_kafka: Installation) -> None:
 
     status = jobs.until("once", lambda status: holds(status, "SpecApplied") is False, "the change is refused")
     assert (status["phase"], status["dagRunId"]) == ("Succeeded", before["dagRunId"])
+    table = jobs.kubectl("get", "mljob", "once", "--output=wide").splitlines()
+    assert [line.split()[-1] for line in table] == ["APPLIED", "False"]
     jobs.until_told("once", "SpecChangeRefused")
 
 

@@ -101,7 +101,7 @@ def test_kubectl_get_shows_the_printer_columns(jobs: MLJobs) -> None:
     assert row.split()[:5] == ["good", "parity_nested_groups", "Succeeded", "Succeeded", "5/5"]
 
     header, row = jobs.kubectl("get", "mljob", "good", "--output=wide").splitlines()
-    for column in ("PERCENT", "RUN ID", "STARTED", "FINISHED"):
+    for column in ("PERCENT", "RUN DAG", "RUN ID", "STARTED", "FINISHED", "SPEC APPLIED"):
         assert column in header
     assert jobs.status("good")["dagRunId"] in row
 

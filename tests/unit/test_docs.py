@@ -133,6 +133,10 @@ def tree(error: type[OperatorError]) -> Iterator[type[OperatorError]]:
         yield from tree(child)
 
 
+def in_words(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 @cache
 def definition(plural: str) -> dict[str, Any]:
     return libyaml.load((ROOT / "crds" / f"{plural}.mljob.dev.yaml").read_text())
@@ -265,11 +269,12 @@ def test_each_condition_and_reason_of_an_instance_is_explained_and_no_other() ->
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
-def test_the_printer_columns_are_named(kind: str) -> None:
+def test_the_printer_columns_are_named_in_their_order(kind: str) -> None:
     page, plural, _, _ = RESOURCES[kind]
-    columns = [column["name"] for column in definition(plural)["spec"]["versions"][0]["additionalPrinterColumns"]]
-    sentence = " ".join(re.findall(r"prints the columns .*?\.\n", page, re.DOTALL)[0].split())
-    assert [column for column in columns if column not in sentence] == []
+    columns = definition(plural)["spec"]["versions"][0]["additionalPrinterColumns"]
+    narrow, wide = ([column["name"] for column in columns if column["priority"] == priority] for priority in (0, 1))
+    sentence = f"prints the columns {in_words(narrow)}; `-o wide` adds {in_words(wide)}."
+    assert sentence in " ".join(page.split())
 
 
 def test_each_setting_is_explained_with_its_default() -> None:
