@@ -363,7 +363,7 @@ def test_message_while_the_run_is_in_progress(situation: Given, phase: str, reas
     [
         pytest.param(
             given(job(), status=under_way(ran={"dag_id": "other"}), run=running()),
-            ["dagId", "conf", "runPolicy", "OnChange", "another name"],
+            ["dagId", "other", "train", "runPolicy", "OnChange", "another name"],
             id="too late with runPolicy Once",
         ),
         pytest.param(

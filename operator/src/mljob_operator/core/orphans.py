@@ -23,7 +23,7 @@ from mljob_contract.run_id import RunId
 from .mljob import attempts
 from .mljob.identity import dag_run_id, pin
 from .mljob.resource.job import Job
-from .run.run_key import SETTINGS_AIRFLOW, Key, RunKey
+from .run.run_key import Key, RunKey, airflow_in_words
 from .status.events import WARNING, KubeEvent
 
 SUSPECTED_FOR = timedelta(seconds=60)
@@ -78,11 +78,6 @@ def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
         cancelled: Whether the operator cancels the run. Otherwise the Event says how to cancel the
             run.
     """
-    where = (
-        f"AirflowInstance {run.airflow}"
-        if run.airflow != SETTINGS_AIRFLOW
-        else "the Airflow of the operator's settings"
-    )
     remedy = (
         "The operator cancels it."
         if cancelled
@@ -91,7 +86,7 @@ def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
     return KubeEvent(
         WARNING,
         "OrphanedRun",
-        f"Run {run.run_id} of DAG {run.dag_id} is in progress in {where}, and no MLJob follows it: MLJob {key[0]}/{key[1]} was deleted or has another run. "
+        f"Run {run.run_id} of DAG {run.dag_id} is in progress in {airflow_in_words(run.airflow)}, and no MLJob follows it: MLJob {key[0]}/{key[1]} was deleted or has another run. "
         f"The submission reached Airflow late, or the operator gave up cancelling the run. {remedy}",
     )
 

@@ -13,7 +13,7 @@ from dataclasses import field
 from mljob_contract.airflow_instance import AccessRule, Credentials
 
 from ..frozen import frozen
-from ..run.run_key import SETTINGS_AIRFLOW
+from ..run.run_key import SETTINGS_AIRFLOW, airflow_in_words
 from ..text.sentences import capitalised
 from .access import EVERYBODY, MONITORING_DAGS, OUR_DAGS, Namespace, depends_on_labels, first_match, matches, refusal
 from .admission import Limits, Reservation
@@ -293,5 +293,5 @@ class _Names:
     def of(cls, airflow: str) -> _Names:
         if airflow == SETTINGS_AIRFLOW:
             where = "airflow.access of the operator's chart (MLJOB_AIRFLOW_ACCESS)"
-            return cls("the Airflow of the operator's settings", "airflow.access", where)
-        return cls(f"AirflowInstance {airflow}", "spec.access", "its spec.access")
+            return cls(airflow_in_words(airflow), "airflow.access", where)
+        return cls(airflow_in_words(airflow), "spec.access", "its spec.access")

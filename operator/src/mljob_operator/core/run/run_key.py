@@ -12,6 +12,13 @@ SETTINGS_AIRFLOW = ""
 """The name of the Airflow of the operator's settings. No AirflowInstance can have this name."""
 
 
+def airflow_in_words(airflow: str) -> str:
+    """Return a text that names an Airflow in a message, such as "AirflowInstance prod". ``airflow``
+    is the name of an AirflowInstance, or ``SETTINGS_AIRFLOW``.
+    """
+    return f"AirflowInstance {airflow}" if airflow != SETTINGS_AIRFLOW else "the Airflow of the operator's settings"
+
+
 class RunKey(NamedTuple):
     """Identifies a dag run or a backfill across all Airflows.
 

@@ -13,17 +13,17 @@ from ..mljob.classification.spec_change import SpecChange
 from ..mljob.classification.state import Stage, State
 from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
+from .changed_fields import changed_fields
 from .conditions import DesiredCondition
 from .messages import MAX_MESSAGE, MAX_MESSAGE_BYTES
 from .summary import StatusSummary
 
 _REFUSED = (
-    "dagId, conf, confFrom, airflowRef, backfill or logicalDate changed after the run was submitted, and runPolicy is Once: the change has no effect. "
+    "{} after the run was submitted, and runPolicy is Once: the change has no effect. "
     "Create an MLJob with another name to run the new spec, or set runPolicy to OnChange."
 )
 _CANCELLED = (
-    "dagId, conf, confFrom, airflowRef, backfill or logicalDate changed, and cancel is true: the changed spec does not run. "
-    "Create an MLJob with another name to run the new spec."
+    "{}, and cancel is true: the changed spec does not run. Create an MLJob with another name to run the new spec."
 )
 _COUNTING = "Looking in Airflow for earlier runs of this spec."
 _UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec to have it applied."
@@ -168,11 +168,14 @@ def _unapplied(state: State) -> list[DesiredCondition]:
     - The spec is invalid, and the MLJob already has a run of an earlier spec.
     """
     if state.change is SpecChange.REFUSED:
-        return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
+        return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _text(_REFUSED, changed_fields(state)))]
     if state.change is SpecChange.RENEWED and state.job.spec.cancel:
-        return [DesiredCondition("SpecApplied", False, CancelReason.CANCEL, _CANCELLED)]
+        return [DesiredCondition("SpecApplied", False, CancelReason.CANCEL, _text(_CANCELLED, changed_fields(state)))]
     problem, first_run = state.job.parsed.problem, state.start is not None and not state.start.rerun
     if problem is None or state.current.attempt is None or first_run or state.job.deleting:
         return []
-    text = cut(_UNREADABLE.format(problem), MAX_MESSAGE, MAX_MESSAGE_BYTES)
-    return [DesiredCondition("SpecApplied", False, "ValidationFailed", text)]
+    return [DesiredCondition("SpecApplied", False, "ValidationFailed", _text(_UNREADABLE, problem))]
+
+
+def _text(template: str, value: str) -> str:
+    return cut(template.format(value), MAX_MESSAGE, MAX_MESSAGE_BYTES)
