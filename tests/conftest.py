@@ -39,7 +39,7 @@ from tests.live.dag_repository import DagRepository
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs
-from tests.live.operators import OperatorProcess
+from tests.live.operators import OperatorProcess, grant_leases
 from tests.live.preloaded import PreloadedOperators
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -232,6 +232,7 @@ def _bring_up(config: pytest.Config, directory: Path) -> None:
             extra_env=settings,
             airflow=airflow,
         )
+        grant_leases(stack.kubeconfig)
         of_session.write_text(f"{os.environ[SESSION]} up")
 
 

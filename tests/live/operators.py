@@ -4,13 +4,14 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
-from devstack.operator_process import NAMESPACE
+from devstack.operator_process import NAMESPACE, RELEASE
 from devstack.ports import HOST
 from devstack.processes import Command, Launch, ManagedProcess
 from devstack.stack import Stack
@@ -20,6 +21,21 @@ from tests.live.kubernetes_api import KubernetesApi
 LOG_LINES = 40
 SHARED_BY_REPLICAS = ("MLJOB_RUN_ID_PREFIX", "MLJOB_KAFKA_GROUP_ID", "MLJOB_LEASE_NAME")
 """The variables that distinguish operators, and that the replicas of one operator share."""
+
+
+def grant_leases(kubeconfig: Path) -> None:
+    """Let the chart's ServiceAccount change all Leases of the operators' namespace. The chart grants
+    the Lease of its release only, but each operator of the tests has a Lease of its own.
+    """
+    api, rbac = KubernetesApi.of(kubeconfig), "rbac.authorization.k8s.io"
+    rules = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "patch"]}]
+    subject = {"kind": "ServiceAccount", "name": RELEASE, "namespace": NAMESPACE}
+    role = {"apiGroup": rbac, "kind": "Role", "name": "test-leases"}
+    for kind, content in (("Role", {"rules": rules}), ("RoleBinding", {"roleRef": role, "subjects": [subject]})):
+        body = {"apiVersion": f"{rbac}/v1", "kind": kind, "metadata": {"name": "test-leases"}, **content}
+        path = f"/apis/{rbac}/v1/namespaces/{NAMESPACE}/{kind.lower()}s/test-leases"
+        refusal = api.apply(path, body, manager="tests")
+        assert refusal is None, refusal
 
 
 class OperatorProcess:
