@@ -48,7 +48,10 @@ MAX_SUSPECTS = 200
 """The maximum number of DAGs whose recent runs are read because the DAGs are paused, stale or
 broken."""
 MAX_UNLISTED = 100
-"""The maximum number of DAGs that are read one by one because the list of DAGs in use lacks them.
+"""The maximum number of DAGs that are read one by one because the list of DAGs in use lacks them. A
+finding about another such DAG lacks the DAG's owners and ignores its tags, and the report is
+incomplete for the finding's kind.
+
 The running runs of at most this many DAGs are counted. A finding about stuck runs of another DAG
 says that their cause is unknown.
 """
@@ -58,6 +61,8 @@ MAX_OUTLIERS = 300
 """The maximum number of tasks whose history is read to find outliers."""
 HISTORY = 100
 """The maximum number of task instances in the history of a task: one page."""
+ABOUT_DAGS = (FindingKind.DAG_PAUSED, FindingKind.DAG_STALE, FindingKind.IMPORT_ERROR)
+"""The kinds of findings that need all DAGs in use."""
 
 
 class Airflow(Protocol):
@@ -127,6 +132,7 @@ class _Collection:
     findings: list[Finding] = field(default_factory=list)
     incomplete: dict[FindingKind, str] = field(default_factory=dict)
     dag_requests: int = 0
+    unread: set[str] = field(default_factory=set)
 
     @contextmanager
     def readable(self, *kinds: FindingKind) -> Iterator[None]:
@@ -145,13 +151,27 @@ class _Collection:
         if not listing.complete:
             self.mark_incomplete(f"only the first {len(listing.rows)} {what} were read", *kinds)
 
-    def dag(self, dag_id: str) -> Dag:
+    def list_dags(self, *kinds: FindingKind) -> None:
+        listing = self.airflow.dags_in_use(self.context.ago(days=self.thresholds.in_use_days))
+        self.mark_if_cut(listing, "DAGs", *kinds)
+        self.dags = {dag.dag_id: dag for dag in listing.rows}
+
+    def dag(self, dag_id: str, *kinds: FindingKind) -> Dag:
+        """Return a DAG. If the DAG is not read because of :data:`MAX_UNLISTED`, return a DAG that
+        has only its id, and mark ``kinds`` as incomplete: findings of these kinds may lack the
+        DAG's owners, or may be about a DAG whose tags mute them.
+        """
         if dag_id not in self.dags:
             known = None
             if self.dag_requests < MAX_UNLISTED:
                 self.dag_requests += 1
                 known = self.airflow.dag(dag_id)
+            else:
+                self.unread.add(dag_id)
             self.dags[dag_id] = known or Dag(dag_id)
+        if dag_id in self.unread:
+            why = f"only {MAX_UNLISTED} of the DAGs that the list of DAGs in use lacks were read"
+            self.mark_incomplete(why, *kinds)
         return self.dags[dag_id]
 
     def _dags_of(self, finding: Finding) -> list[Dag]:
@@ -189,9 +209,7 @@ def collect_problems(airflow: Airflow, thresholds: Thresholds, context: ReportCo
     failures, and tasks that run or wait longer than in earlier runs.
     """
     collected = _Collection(airflow, thresholds, context)
-    listing = airflow.dags_in_use(context.ago(days=thresholds.in_use_days))
-    collected.mark_if_cut(listing, "DAGs", FindingKind.DAG_PAUSED, FindingKind.DAG_STALE)
-    collected.dags = {dag.dag_id: dag for dag in listing.rows}
+    collected.list_dags(*ABOUT_DAGS)
     queued = airflow.queued_runs(context.now)
     collected.mark_if_cut(queued, "queued runs", FindingKind.STUCK_QUEUED)
 
@@ -221,8 +239,11 @@ def collect_bottlenecks(airflow: Airflow, thresholds: Thresholds, context: Repor
         found = airflow.pools()
         collected.mark_if_cut(found, "pools", FindingKind.POOL_SATURATED)
         pools = found.rows
-    retried = {dag_id: collected.dag(dag_id) for dag_id, _ in bottlenecks.often_retried(tasks.rows, thresholds)}
-    collected.findings += bottlenecks.bottleneck_findings(tasks.rows, pools, retried, window, thresholds, context.links)
+    retried = dict.fromkeys(dag_id for dag_id, _ in bottlenecks.often_retried(tasks.rows, thresholds))
+    if retried:
+        collected.list_dags()
+    dags = {dag_id: collected.dag(dag_id, FindingKind.MANY_RETRIES) for dag_id in retried}
+    collected.findings += bottlenecks.bottleneck_findings(tasks.rows, pools, dags, window, thresholds, context.links)
     return collected.report(
         bottlenecks.bottleneck_tables(tasks.rows, pools, window, context.links),
         bottlenecks.pool_series(tasks.rows, pools, window),
@@ -233,12 +254,8 @@ def _collect_health(collected: _Collection, queued: Sequence[QueuedRun]) -> None
     airflow, context = collected.airflow, collected.context
     waiting = grouped_by_dag(queued)
     # The list of DAGs in use lacks a DAG whose newest run is queued, because the run has no start.
-    unlisted = [dag_id for dag_id in waiting if dag_id not in collected.dags]
-    if len(unlisted) > MAX_UNLISTED:
-        why = f"only {MAX_UNLISTED} of {len(unlisted)} DAGs with queued runs and no recent start were read"
-        collected.mark_incomplete(why, FindingKind.DAG_PAUSED, FindingKind.DAG_STALE)
-    for dag_id in unlisted:
-        collected.dag(dag_id)
+    for dag_id in waiting:
+        collected.dag(dag_id, *ABOUT_DAGS)
     broken: Sequence[BrokenFile] = ()
     with collected.readable(FindingKind.IMPORT_ERROR):
         listing = airflow.import_errors()
@@ -274,7 +291,7 @@ def _collect_health(collected: _Collection, queued: Sequence[QueuedRun]) -> None
 def _collect_stuck(collected: _Collection, queued: Sequence[QueuedRun]) -> None:
     airflow, context, minutes = collected.airflow, collected.context, collected.thresholds.stuck_minutes
     late = [
-        collected.dag(dag_id)
+        collected.dag(dag_id, FindingKind.STUCK_QUEUED)
         for dag_id, runs in grouped_by_dag(queued).items()
         if minutes_since(runs[0].since, context.now) >= minutes
     ]
@@ -284,7 +301,7 @@ def _collect_stuck(collected: _Collection, queued: Sequence[QueuedRun]) -> None:
     with collected.readable(FindingKind.STUCK_QUEUED):
         waiting = airflow.waiting_tasks()
         collected.mark_if_cut(waiting, "waiting tasks", FindingKind.STUCK_QUEUED)
-        dags = {task.dag_id: collected.dag(task.dag_id) for task in waiting.rows}
+        dags = {task.dag_id: collected.dag(task.dag_id, FindingKind.STUCK_QUEUED) for task in waiting.rows}
         collected.findings += stuck_tasks(waiting.rows, dags, context.links, minutes=minutes, now=context.now)
 
 
@@ -301,7 +318,8 @@ def _collect_failures(collected: _Collection) -> None:
     for dag_id, task_id in often[:MAX_RECURRING]:
         history = airflow.task_history(dag_id, task_id, failures.ENDED, HISTORY)
         failed = [row for row in listing.rows if (row.dag_id, row.task_id) == (dag_id, task_id)]
-        last = failures.last_runs(collected.dag(dag_id), task_id, history, failed, runs=thresholds.failure_runs)
+        dag = collected.dag(dag_id, FindingKind.RECURRING_FAILURE)
+        last = failures.last_runs(dag, task_id, history, failed, runs=thresholds.failure_runs)
         if len(last.failed) >= thresholds.failure_times:
             compared.append(last)
     reads = thresholds.log_reads
@@ -347,7 +365,7 @@ def _collect_outliers(collected: _Collection) -> None:
         known = {instance.run_id for instance in history}
         older = [instance for instance in running.get((dag_id, task_id), ()) if instance.run_id not in known]
         collected.findings += outliers.outlier_findings(
-            collected.dag(dag_id),
+            collected.dag(dag_id, *kinds),
             task_id,
             [*history, *older],
             context.links,

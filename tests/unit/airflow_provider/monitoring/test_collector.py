@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +31,7 @@ from mljob_contract.reports import FindingKind, MonitoringReport, Severity
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 CONTEXT = ReportContext("mljob_monitor", "tests", "mljob", Links("https://airflow.example"), NOW)
+ABOUT_DAGS = (FindingKind.DAG_PAUSED, FindingKind.DAG_STALE, FindingKind.IMPORT_ERROR)
 
 
 @dataclass
@@ -276,8 +277,72 @@ def test_the_number_of_unlisted_dags_with_queued_runs_is_bounded(monkeypatch: py
         (FindingKind.DAG_PAUSED, "d0"),
         (FindingKind.DAG_PAUSED, "d1"),
     ]
-    why = "only 2 of 3 DAGs with queued runs and no recent start were read"
-    assert report.incomplete == {FindingKind.DAG_PAUSED: why, FindingKind.DAG_STALE: why}
+    why = "only 2 of the DAGs that the list of DAGs in use lacks were read"
+    assert report.incomplete == dict.fromkeys(ABOUT_DAGS, why)
+
+
+def retried(dag_id: str) -> list[TaskInstance]:
+    return [TaskInstance(dag_id, f"r{n}", "load", state="success", try_number=2, end=NOW) for n in range(6)]
+
+
+def test_dags_with_retries_are_read_in_one_list() -> None:
+    names = [f"d{n:03}" for n in range(150)]
+    airflow = FakeAirflow(
+        dags=[Dag(name, (f"team-{name}",), tags=("mljob-mute",) * (name == "d120")) for name in names],
+        tasks=[task for name in names for task in retried(name)],
+    )
+    report = collect_bottlenecks(airflow, Thresholds(), CONTEXT)
+    assert airflow.calls == ["window", "pools", "dags"]
+    assert report.muted_keys == {"many_retries:d120.load"}
+    assert {finding.dag_id: finding.owners for finding in report.findings} == {
+        name: (f"team-{name}",) for name in names if name != "d120"
+    }
+    assert report.incomplete == {}
+
+
+LATE = NOW - timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("collect", "airflow", "found"),
+    [
+        (
+            collect_bottlenecks,
+            lambda name: FakeAirflow(tasks=retried(name)),
+            {FindingKind.MANY_RETRIES},
+        ),
+        (
+            collect_problems,
+            lambda name: FakeAirflow(tasks=failing("load", dag_id=name)),
+            {FindingKind.RECURRING_FAILURE},
+        ),
+        (
+            collect_problems,
+            lambda name: FakeAirflow(queued=[QueuedRun(name, "r", LATE)]),
+            {*ABOUT_DAGS, FindingKind.STUCK_QUEUED},
+        ),
+        (
+            collect_problems,
+            lambda name: FakeAirflow(tasks=[TaskInstance(name, "r", "load", state="queued", queued=LATE)]),
+            {FindingKind.STUCK_QUEUED},
+        ),
+        (
+            collect_problems,
+            lambda name: FakeAirflow(tasks=[TaskInstance(name, "r", "load", state="running", start=LATE)]),
+            {FindingKind.SLOW_TASK, FindingKind.LONG_WAIT},
+        ),
+    ],
+    ids=["retries", "failures", "queued runs", "waiting tasks", "outliers"],
+)
+def test_a_report_without_a_dag_that_it_needs_is_incomplete(
+    monkeypatch: pytest.MonkeyPatch,
+    collect: Callable[[FakeAirflow, Thresholds, ReportContext], MonitoringReport],
+    airflow: Callable[[str], FakeAirflow],
+    found: set[FindingKind],
+) -> None:
+    assert collect(airflow("new"), Thresholds(), CONTEXT).incomplete == {}
+    monkeypatch.setattr(collector, "MAX_UNLISTED", 0)
+    assert collect(airflow("new"), Thresholds(), CONTEXT).incomplete.keys() == found
 
 
 def test_running_runs_are_counted_for_a_limited_number_of_active_dags(monkeypatch: pytest.MonkeyPatch) -> None:
