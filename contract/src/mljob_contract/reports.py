@@ -25,8 +25,8 @@ CE_TYPE_REPORT = "dev.mljob.monitoring.report"
 """The CloudEvents ``type`` of a report."""
 
 MAX_FINDINGS = 500
-"""The maximum number of findings in a report. A report keeps the most severe findings, and its
-field ``incomplete`` names the kinds of findings that may be missing.
+"""The maximum number of findings in a report. A report keeps the most severe findings of each owner,
+and its field ``incomplete`` names the kinds of findings that may be missing.
 """
 
 

@@ -3,7 +3,8 @@
 
 First, lists of DAGs, runs and tasks are read. Then details, such as a task's history and logs, are
 read only for DAGs and tasks that may have a problem. ``MAX_SUSPECTS`` and other constants limit the
-number of these DAGs and tasks.
+number of these DAGs and tasks. The owners of the DAGs take turns (:mod:`.fairness`), so that the
+problems of one owner do not use up a limit.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from mljob_airflow.monitoring.fairness import in_turn
 from mljob_airflow.monitoring.findings import bottlenecks, failures, outliers
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
 from mljob_airflow.monitoring.findings.health import (
     Health,
     Need,
+    broken_dags,
     feeds_of,
     grouped_by_dag,
     health_findings,
@@ -43,6 +46,8 @@ from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import MAX_FINDINGS, Finding, FindingKind, MonitoringReport, Series, Table
 from mljob_contract.run_id import RunId
+
+Item = TypeVar("Item")
 
 MAX_SUSPECTS = 200
 """The maximum number of DAGs whose recent runs are read because the DAGs are paused, stale or
@@ -151,6 +156,16 @@ class _Collection:
         if not listing.complete:
             self.mark_incomplete(f"only the first {len(listing.rows)} {what} were read", *kinds)
 
+    def limited(
+        self, items: Sequence[Item], most: int, dag_of: Callable[[Item], Dag], what: str, *kinds: FindingKind
+    ) -> Sequence[Item]:
+        """Return at most ``most`` of the items, whose owners take turns. If items are left out, mark
+        ``kinds`` as incomplete. ``what`` says what happens to the returned items.
+        """
+        if len(items) > most:
+            self.mark_incomplete(f"only {most} of {len(items)} {what}", *kinds)
+        return in_turn(items, dag_of)[:most]
+
     def list_dags(self, *kinds: FindingKind) -> None:
         listing = self.airflow.dags_in_use(self.context.ago(days=self.thresholds.in_use_days))
         self.mark_if_cut(listing, "DAGs", *kinds)
@@ -184,15 +199,15 @@ class _Collection:
     def report(self, tables: tuple[Table, ...] = (), series: tuple[Series, ...] = ()) -> MonitoringReport:
         result = apply_mutes(self.findings, self.context.mutes, self._dags_of, self.context.links, self.context.now)
         self.mark_incomplete(f"the report names only the first {MAX_FINDINGS} muted findings", *result.cut)
-        ordered = sorted(result.findings, key=lambda finding: (-finding.severity.rank, finding.kind, finding.subject))
+        ordered = in_turn(sorted(result.findings, key=_by_severity), _dag_of)
         if len(ordered) > MAX_FINDINGS:
             kinds = {finding.kind for finding in ordered[MAX_FINDINGS:]}
-            self.mark_incomplete(f"the report has only the first {MAX_FINDINGS} of {len(ordered)} findings", *kinds)
+            self.mark_incomplete(f"the report has only {MAX_FINDINGS} of {len(ordered)} findings", *kinds)
         return MonitoringReport(
             monitor=self.context.monitor,
             source=self.context.source,
             at=self.context.now,
-            findings=tuple(ordered[:MAX_FINDINGS]),
+            findings=tuple(sorted(ordered[:MAX_FINDINGS], key=_by_severity)),
             tables=tables,
             series=series,
             muted=sum(mute.findings for mute in result.mutes),
@@ -261,10 +276,8 @@ def _collect_health(collected: _Collection, queued: Sequence[QueuedRun]) -> None
         listing = airflow.import_errors()
         collected.mark_if_cut(listing, "import errors", FindingKind.IMPORT_ERROR)
         broken = listing.rows
+    in_broken_files = broken_dags(collected.dags.values(), broken)
     suspected = suspects(collected.dags.values(), broken)
-    if len(suspected) > MAX_SUSPECTS:
-        why = f"only {MAX_SUSPECTS} of {len(suspected)} DAGs that are paused, stale or broken were checked"
-        collected.mark_incomplete(why, FindingKind.DAG_PAUSED, FindingKind.DAG_STALE)
     feeds: Mapping[str, frozenset[str]] = {}
     if suspected:
         # Without access to assets, the monitor does not know which DAGs are needed because they
@@ -276,15 +289,24 @@ def _collect_health(collected: _Collection, queued: Sequence[QueuedRun]) -> None
     since = context.ago(days=collected.thresholds.in_use_days)
     # DAGs with waiting runs are checked first.
     suspected.sort(key=lambda dag: (dag.dag_id not in waiting, dag.dag_id))
+    checked = collected.limited(
+        suspected,
+        MAX_SUSPECTS,
+        lambda dag: dag,
+        "DAGs that are paused, stale or broken were checked",
+        FindingKind.DAG_PAUSED,
+        FindingKind.DAG_STALE,
+    )
     needs = {}
-    for dag in suspected[:MAX_SUSPECTS]:
+    for dag in checked:
         runs = waiting.get(dag.dag_id, [])
         ours = [run.run_id for run in runs if _is_ours(run.run_id, context)] or airflow.mljob_runs(
             dag.dag_id, context.run_id_prefix, since
         )
         needs[dag.dag_id] = Need(runs, ours, feeds.get(dag.dag_id, frozenset()))
-    checked = {dag.dag_id for dag in suspected[:MAX_SUSPECTS]}
-    dags = {dag_id: dag for dag_id, dag in collected.dags.items() if dag_id in checked}
+    # The finding about a file has the owners of all DAGs of the file, also of DAGs that were not
+    # checked. Otherwise the finding would seem to be resolved for some of its owners.
+    dags = {dag_id: dag for dag_id, dag in collected.dags.items() if dag_id in needs or dag_id in in_broken_files}
     collected.findings += health_findings(Health(dags, broken, needs), context.links)
 
 
@@ -295,8 +317,8 @@ def _collect_stuck(collected: _Collection, queued: Sequence[QueuedRun]) -> None:
         for dag_id, runs in grouped_by_dag(queued).items()
         if minutes_since(runs[0].since, context.now) >= minutes
     ]
-    active = [dag.dag_id for dag in late if not (dag.is_paused or dag.is_stale)]
-    running = {dag_id: airflow.running_runs(dag_id) for dag_id in active[:MAX_UNLISTED]}
+    active = in_turn([dag for dag in late if not (dag.is_paused or dag.is_stale)], lambda dag: dag)
+    running = {dag.dag_id: airflow.running_runs(dag.dag_id) for dag in active[:MAX_UNLISTED]}
     collected.findings += stuck_runs(queued, collected.dags, running, context.links, minutes=minutes, now=context.now)
     with collected.readable(FindingKind.STUCK_QUEUED):
         waiting = airflow.waiting_tasks()
@@ -310,12 +332,14 @@ def _collect_failures(collected: _Collection) -> None:
     listing = airflow.failed_tasks(collected.context.ago(hours=thresholds.failure_hours))
     collected.mark_if_cut(listing, "failed tasks", FindingKind.RECURRING_FAILURE)
     often = failures.candidates(listing.rows, times=thresholds.failure_times)
-    if len(often) > MAX_RECURRING:
-        collected.mark_incomplete(
-            f"only {MAX_RECURRING} of {len(often)} tasks were compared", FindingKind.RECURRING_FAILURE
-        )
     compared = []
-    for dag_id, task_id in often[:MAX_RECURRING]:
+    for dag_id, task_id in collected.limited(
+        often,
+        MAX_RECURRING,
+        lambda task: collected.dag(task[0], FindingKind.RECURRING_FAILURE),
+        "tasks were compared",
+        FindingKind.RECURRING_FAILURE,
+    ):
         history = airflow.task_history(dag_id, task_id, failures.ENDED, HISTORY)
         failed = [row for row in listing.rows if (row.dag_id, row.task_id) == (dag_id, task_id)]
         dag = collected.dag(dag_id, FindingKind.RECURRING_FAILURE)
@@ -326,7 +350,8 @@ def _collect_failures(collected: _Collection) -> None:
     # The number of logs to read is limited. The first round reads one log of each task, so that each
     # finding has an error. The second round reads failure_times logs of each task, which suffice to
     # find a recurring error. The third round reads further logs. So a task with many failures does
-    # not use up the limit before the logs of other tasks are read.
+    # not use up the limit before the logs of other tasks are read. In a round, the owners of the
+    # tasks take turns.
     for most in (1, thresholds.failure_times, thresholds.failure_runs):
         for last in compared:
             unread = [instance for instance in last.failed[:most] if instance.run_id not in last.errors][:reads]
@@ -353,13 +378,13 @@ def _collect_outliers(collected: _Collection) -> None:
     long = outliers.candidates(
         recent.rows, slow_seconds=thresholds.slow_seconds, wait_seconds=thresholds.wait_seconds, now=context.now
     )
-    if len(long) > MAX_OUTLIERS:
-        collected.mark_incomplete(f"only the {MAX_OUTLIERS} longest of {len(long)} tasks were judged", *kinds)
     running: dict[tuple[str, str], list[TaskInstance]] = {}
     for instance in recent.rows:
         if instance.state == "running":
             running.setdefault((instance.dag_id, instance.task_id), []).append(instance)
-    for dag_id, task_id in long[:MAX_OUTLIERS]:
+    for dag_id, task_id in collected.limited(
+        long, MAX_OUTLIERS, lambda task: collected.dag(task[0], *kinds), "tasks were judged", *kinds
+    ):
         history = airflow.task_history(dag_id, task_id, outliers.STARTED, HISTORY)
         # The history may be too short for an instance that hangs while many newer runs end.
         known = {instance.run_id for instance in history}
@@ -380,3 +405,11 @@ def _collect_outliers(collected: _Collection) -> None:
 def _is_ours(run_id: str, context: ReportContext) -> bool:
     parsed = RunId.parse(run_id)
     return parsed is not None and parsed.prefix == context.run_id_prefix
+
+
+def _by_severity(finding: Finding) -> tuple[int, str, str]:
+    return -finding.severity.rank, finding.kind, finding.subject
+
+
+def _dag_of(finding: Finding) -> Dag:
+    return Dag(finding.dag_id or finding.subject, finding.owners)

@@ -397,6 +397,77 @@ def test_the_number_of_findings_in_a_report_is_bounded(monkeypatch: pytest.Monke
     assert FindingKind.DAG_PAUSED in report.incomplete
 
 
+def of_many_and_one() -> list[Dag]:
+    """Return nine DAGs of team-a, and then one DAG of team-b."""
+    return [*(Dag(f"a{n}", ("team-a",)) for n in range(9)), Dag("b", ("team-b",))]
+
+
+def owners(report: MonitoringReport) -> list[str]:
+    return sorted(owner for finding in report.findings for owner in finding.owners)
+
+
+def test_the_most_severe_findings_of_one_owner_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MAX_FINDINGS", 3)
+    *many, one = of_many_and_one()
+    stuck = [QueuedRun(dag.dag_id, "r", LATE) for dag in many]
+    report = make_report(FakeAirflow([*many, replace(one, is_paused=True, schedule="@daily")], queued=stuck))
+    assert [finding.subject for finding in report.findings] == ["a0", "a1", "b"]
+    assert report.incomplete == {FindingKind.STUCK_QUEUED: "the report has only 3 of 10 findings"}
+
+
+def test_suspects_of_one_owner_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MAX_SUSPECTS", 3)
+    dags = [replace(dag, is_paused=True, schedule="@daily") for dag in of_many_and_one()]
+    report = make_report(FakeAirflow(dags))
+    assert owners(report) == ["team-a", "team-a", "team-b"]
+    why = "only 3 of 10 DAGs that are paused, stale or broken were checked"
+    assert report.incomplete == {FindingKind.DAG_PAUSED: why, FindingKind.DAG_STALE: why}
+
+
+def test_a_broken_file_has_the_owners_of_dags_that_were_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MAX_SUSPECTS", 1)
+    dags = [replace(dag, bundle="b", file="f.py") for dag in of_many_and_one()]
+    [finding] = make_report(FakeAirflow(dags, broken=[BrokenFile("f.py", "b", NOW, "SyntaxError: x")])).findings
+    assert finding.owners == ("team-a", "team-b")
+
+
+def test_running_runs_are_counted_for_each_owner_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MAX_UNLISTED", 2)
+    dags = [replace(dag, max_active_runs=1) for dag in of_many_and_one()]
+    report = make_report(FakeAirflow(dags, queued=[QueuedRun(dag.dag_id, "r", LATE) for dag in dags]))
+    assert {finding.subject for finding in report.findings if "did not read" not in finding.detail} == {"a0", "b"}
+
+
+def test_failing_tasks_of_one_owner_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MAX_RECURRING", 3)
+    tasks = [task for dag in of_many_and_one() for task in failing("load", 3 if dag.dag_id == "b" else 9, dag.dag_id)]
+    report = make_report(FakeAirflow(of_many_and_one(), tasks=tasks))
+    assert owners(report) == ["team-a", "team-a", "team-b"]
+    assert report.incomplete == {FindingKind.RECURRING_FAILURE: "only 3 of 10 tasks were compared"}
+
+
+def test_logs_are_read_for_each_owner_in_turn() -> None:
+    tasks = [task for dag in of_many_and_one() for task in failing("load", dag_id=dag.dag_id)]
+    airflow = FakeAirflow(of_many_and_one(), tasks=tasks, errors={"load": ErrorText("KeyError", "x")})
+    report = make_report(airflow, log_reads=14)
+    all_read = {finding.dag_id for finding in report.findings if finding.detail == "KeyError: x"}
+    assert all_read == {"a0", "b"}
+
+
+def test_slow_tasks_of_one_owner_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MAX_OUTLIERS", 3)
+    tasks = [
+        replace(task, dag_id=dag.dag_id, duration=task.duration or (9e3 if dag.owners == ("team-a",) else 5e3))
+        for dag in of_many_and_one()
+        for task in [replace(measured(0), duration=None), *(measured(n) for n in range(1, 40))]
+    ]
+    report = make_report(FakeAirflow(of_many_and_one(), tasks=tasks))
+    assert owners(report) == ["team-a", "team-a", "team-b"]
+    assert report.incomplete == dict.fromkeys(
+        (FindingKind.SLOW_TASK, FindingKind.LONG_WAIT), "only 3 of 10 tasks were judged"
+    )
+
+
 def measured(days: int, **earlier: float) -> TaskInstance:
     ended = NOW - timedelta(days=days, **earlier)
     return TaskInstance("churn", f"r{days}", "fit", state="success", start=ended, end=ended, duration=150.0 + days % 5)

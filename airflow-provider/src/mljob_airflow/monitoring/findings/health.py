@@ -50,10 +50,16 @@ class Health:
     needs: Mapping[str, Need] = field(default_factory=dict)
 
 
-def suspects(dags: Iterable[Dag], broken: Iterable[BrokenFile]) -> list[Dag]:
-    """Return the DAGs that are paused or stale, or whose file can't be imported."""
+def broken_dags(dags: Iterable[Dag], broken: Iterable[BrokenFile]) -> dict[str, Dag]:
+    """Return the DAGs whose file can't be imported, by DAG id."""
     files = {(file.bundle, file.file) for file in broken}
-    return [dag for dag in dags if dag.is_paused or dag.is_stale or (dag.bundle, dag.file) in files]
+    return {dag.dag_id: dag for dag in dags if (dag.bundle, dag.file) in files}
+
+
+def suspects(dags: Collection[Dag], broken: Iterable[BrokenFile]) -> list[Dag]:
+    """Return the DAGs that are paused or stale, or whose file can't be imported."""
+    in_broken_files = broken_dags(dags, broken)
+    return [dag for dag in dags if dag.is_paused or dag.is_stale or dag.dag_id in in_broken_files]
 
 
 def feeds_of(assets: Iterable[Asset]) -> dict[str, frozenset[str]]:
