@@ -254,6 +254,20 @@ def test_a_list_is_read_up_to_a_bound_and_then_marked_incomplete(
     assert (len(found.rows), found.complete) == (200, False)
 
 
+def test_only_one_page_of_json_is_in_memory(server: Server) -> None:
+    page_bytes = 100 * 10_000
+    server.lists[TASKS] = ("task_instances", [row(n, rendered_fields={"sql": "x" * 10_000}) for n in range(2000)])
+    tracemalloc.start()
+    try:
+        found = server.reader.waiting_tasks()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (len(found.rows), found.complete) == (2000, True)
+    # The server and the client have several copies of a page.
+    assert peak < 10 * page_bytes
+
+
 def test_the_history_of_a_task_is_read_in_the_given_states(server: Server) -> None:
     server.lists["/dags/churn/dagRuns/~/taskInstances"] = ("task_instances", [row(1, state="failed")])
     [found] = server.reader.task_history("churn", "fit", ["success", "failed"], 100)

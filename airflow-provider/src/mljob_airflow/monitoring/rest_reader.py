@@ -24,6 +24,7 @@ from mljob_airflow.monitoring.observations import (
     Listing,
     Pool,
     QueuedRun,
+    Row,
     RunningRuns,
     TaskInstance,
 )
@@ -77,16 +78,16 @@ class AirflowReader:
         """Return the DAGs whose newest run started at or after ``since``. Stale DAGs are included.
         A DAG whose newest run is still queued is left out.
         """
-        rows = self._by_offset(
+        return self._by_offset(
             "list DAGs",
             self._dags.get_dags_without_preload_content,
             "dags",
+            _dag,
             MAX_DAGS,
             exclude_stale=False,
             dag_run_start_date_gte=since,
             order_by=["dag_id"],
         )
-        return Listing([_dag(row) for row in rows.rows], rows.complete)
 
     def dag(self, dag_id: str) -> Dag | None:
         """Return the DAG with this id, or ``None`` if the DAG does not exist."""
@@ -100,54 +101,33 @@ class AirflowReader:
 
     def import_errors(self) -> Listing[BrokenFile]:
         """Return the DAG files that Airflow can't import, the newest error first."""
-        rows = self._by_offset(
+        return self._by_offset(
             "list import errors",
             self._import_errors.get_import_errors_without_preload_content,
             "import_errors",
+            _broken_file,
             MAX_RUNS,
             order_by=["-timestamp"],
-        )
-        return Listing(
-            [
-                BrokenFile(row["filename"], row.get("bundle_name"), _time(row["timestamp"]), row["stack_trace"] or "")
-                for row in rows.rows
-            ],
-            rows.complete,
         )
 
     def assets(self) -> Listing[Asset]:
         """Return Airflow's active assets."""
-        rows = self._by_offset(
-            "list assets", self._assets.get_assets_without_preload_content, "assets", MAX_RUNS, only_active=True
-        )
-        return Listing(
-            [Asset(_dag_ids(row.get("producing_tasks")), _dag_ids(row.get("scheduled_dags"))) for row in rows.rows],
-            rows.complete,
+        return self._by_offset(
+            "list assets", self._assets.get_assets_without_preload_content, "assets", _asset, MAX_RUNS, only_active=True
         )
 
     def queued_runs(self, now: datetime) -> Listing[QueuedRun]:
         """Return the queued runs whose ``run_after`` is ``now`` or earlier, oldest first."""
-        rows = self._by_cursor(
+        return self._by_cursor(
             "list queued runs",
             self._runs.get_dag_runs_without_preload_content,
             ("~",),
             "dag_runs",
+            _queued_run,
             MAX_RUNS,
             state=["queued"],
             run_after_lte=now,
             order_by=["run_after"],
-        )
-        return Listing(
-            [
-                QueuedRun(
-                    row["dag_id"],
-                    row["dag_run_id"],
-                    _time(row.get("queued_at") or row["run_after"]),
-                    is_backfill=row["run_type"] == BACKFILL,
-                )
-                for row in rows.rows
-            ],
-            rows.complete,
         )
 
     def running_runs(self, dag_id: str) -> RunningRuns:
@@ -244,8 +224,7 @@ class AirflowReader:
 
     def pools(self) -> Listing[Pool]:
         """Return Airflow's pools."""
-        rows = self._by_offset("list pools", self._pools.get_pools_without_preload_content, "pools", MAX_RUNS)
-        return Listing([Pool(row["name"], int(row["slots"])) for row in rows.rows], rows.complete)
+        return self._by_offset("list pools", self._pools.get_pools_without_preload_content, "pools", _pool, MAX_RUNS)
 
     def last_error(self, instance: TaskInstance) -> ErrorText | None:
         """Return the last error in the log of a task instance's last try, or
@@ -294,24 +273,31 @@ class AirflowReader:
         return int((answer or {}).get("total_entries") or 0)
 
     def _instances(self, request: str, max_rows: int, **query: Any) -> Listing[TaskInstance]:
-        rows = self._by_cursor(
+        return self._by_cursor(
             request,
             self._tasks.get_task_instances_without_preload_content,
             ("~", "~"),
             "task_instances",
+            _instance,
             max_rows,
             **query,
         )
-        return Listing([_instance(row) for row in rows.rows], rows.complete)
 
     def _by_offset(
-        self, request: str, method: Callable[..., Any], field: str, max_rows: int, **query: Any
-    ) -> Listing[Answer]:
+        self,
+        request: str,
+        method: Callable[..., Any],
+        field: str,
+        convert: Callable[[Answer], Row],
+        max_rows: int,
+        **query: Any,
+    ) -> Listing[Row]:
         """Read a list by offset and limit. No supported version of Airflow has cursors for the
         lists of DAGs, import errors, assets and pools.
         """
         return _up_to(
             max_rows,
+            convert,
             pages(
                 field,
                 lambda position: self._json(
@@ -321,9 +307,18 @@ class AirflowReader:
         )
 
     def _by_cursor(
-        self, request: str, method: Callable[..., Any], path: tuple[str, ...], field: str, max_rows: int, **query: Any
-    ) -> Listing[Answer]:
-        return _up_to(max_rows, pages(field, lambda position: self._json(request, method, *path, **position, **query)))
+        self,
+        request: str,
+        method: Callable[..., Any],
+        path: tuple[str, ...],
+        field: str,
+        convert: Callable[[Answer], Row],
+        max_rows: int,
+        **query: Any,
+    ) -> Listing[Row]:
+        return _up_to(
+            max_rows, convert, pages(field, lambda position: self._json(request, method, *path, **position, **query))
+        )
 
     def _found(self, request: str, method: Callable[..., Any], *path: str, **query: Any) -> Answer | None:
         self.requests += 1
@@ -334,11 +329,13 @@ class AirflowReader:
         return ask(request, method, *path, **query)
 
 
-def _up_to(max_rows: int, found: Iterable[Page]) -> Listing[Answer]:
-    rows: list[Answer] = []
+def _up_to(max_rows: int, convert: Callable[[Answer], Row], found: Iterable[Page]) -> Listing[Row]:
+    # Each page is converted before the next page is read, because the JSON of a row is many times
+    # larger: a row of a task instance has the task's rendered fields.
+    rows: list[Row] = []
     complete = False
     for page in found:
-        rows += page.rows
+        rows += map(convert, page.rows)
         complete = page.is_last
         if len(rows) >= max_rows:
             break
@@ -386,6 +383,27 @@ def _dag(row: Answer) -> Dag:
         max_active_runs=row.get("max_active_runs"),
         tags=tuple(str(tag["name"]) for tag in row.get("tags") or ()),
     )
+
+
+def _broken_file(row: Answer) -> BrokenFile:
+    return BrokenFile(row["filename"], row.get("bundle_name"), _time(row["timestamp"]), row["stack_trace"] or "")
+
+
+def _asset(row: Answer) -> Asset:
+    return Asset(_dag_ids(row.get("producing_tasks")), _dag_ids(row.get("scheduled_dags")))
+
+
+def _queued_run(row: Answer) -> QueuedRun:
+    return QueuedRun(
+        row["dag_id"],
+        row["dag_run_id"],
+        _time(row.get("queued_at") or row["run_after"]),
+        is_backfill=row["run_type"] == BACKFILL,
+    )
+
+
+def _pool(row: Answer) -> Pool:
+    return Pool(row["name"], int(row["slots"]))
 
 
 def _dag_ids(rows: Iterable[Answer] | None) -> frozenset[str]:
