@@ -26,7 +26,8 @@ CE_TYPE_REPORT = "dev.mljob.monitoring.report"
 
 MAX_FINDINGS = 500
 """The maximum number of findings in a report. A report keeps the most severe findings of each owner,
-and its field ``incomplete`` names the kinds of findings that may be missing.
+and its field ``incomplete`` names the kinds of findings that may be missing. A report that would be
+too large for a Kafka message has fewer findings.
 """
 
 
@@ -115,8 +116,8 @@ class Finding(Message):
     """The MLJobs whose runs have the problem, as ``namespace/name``, at most 10.
     ``numbers["mljobs"]`` counts all of them."""
     history: tuple[float, ...] = ()
-    """Earlier values of the number that the finding is about, in seconds, oldest first: at most
-    60."""
+    """Earlier values of the number that the finding is about, in seconds, oldest first: at most 60.
+    Empty if the report would be too large for a Kafka message."""
 
     @property
     def key(self) -> str:
@@ -180,7 +181,8 @@ class Mute(Message):
     findings: int = 0
     """How many findings of this report the mute keeps out of notifications."""
     keys: tuple[str, ...] = ()
-    """The keys of the muted findings. All mutes of a report together have at most 500 keys."""
+    """The keys of the muted findings. All mutes of a report together have at most 500 keys. Empty if
+    the report would be too large for a Kafka message."""
 
 
 class MonitoringReport(Message):

@@ -4,6 +4,7 @@ A monitoring DAG (:mod:`.dag`) has the tasks of :mod:`.tasks`. The first task ma
 
 - :mod:`.collector` reads data from Airflow, through :mod:`.rest_reader`.
 - :mod:`.fairness` divides the limits of a report among the owners.
+- :mod:`.report_limits` keeps the report small enough for a Kafka message.
 - :mod:`.observations` has the types of this data.
 - :mod:`.findings` compares the data with the :mod:`.thresholds`, and makes a finding for each
   problem.

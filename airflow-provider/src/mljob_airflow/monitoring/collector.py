@@ -42,6 +42,7 @@ from mljob_airflow.monitoring.observations import (
     RunningRuns,
     TaskInstance,
 )
+from mljob_airflow.monitoring.report_limits import within_limits
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import MAX_FINDINGS, Finding, FindingKind, MonitoringReport, Series, Table
@@ -199,21 +200,19 @@ class _Collection:
     def report(self, tables: tuple[Table, ...] = (), series: tuple[Series, ...] = ()) -> MonitoringReport:
         result = apply_mutes(self.findings, self.context.mutes, self._dags_of, self.context.links, self.context.now)
         self.mark_incomplete(f"the report names only the first {MAX_FINDINGS} muted findings", *result.cut)
-        ordered = in_turn(sorted(result.findings, key=_by_severity), _dag_of)
-        if len(ordered) > MAX_FINDINGS:
-            kinds = {finding.kind for finding in ordered[MAX_FINDINGS:]}
-            self.mark_incomplete(f"the report has only {MAX_FINDINGS} of {len(ordered)} findings", *kinds)
-        return MonitoringReport(
-            monitor=self.context.monitor,
-            source=self.context.source,
-            at=self.context.now,
-            findings=tuple(sorted(ordered[:MAX_FINDINGS], key=_by_severity)),
-            tables=tables,
-            series=series,
-            muted=sum(mute.findings for mute in result.mutes),
-            mutes=result.mutes,
-            incomplete=self.incomplete,
-            requests=self.airflow.requests,
+        return within_limits(
+            MonitoringReport(
+                monitor=self.context.monitor,
+                source=self.context.source,
+                at=self.context.now,
+                findings=tuple(result.findings),
+                tables=tables,
+                series=series,
+                muted=sum(mute.findings for mute in result.mutes),
+                mutes=result.mutes,
+                incomplete=self.incomplete,
+                requests=self.airflow.requests,
+            )
         )
 
 
@@ -405,11 +404,3 @@ def _collect_outliers(collected: _Collection) -> None:
 def _is_ours(run_id: str, context: ReportContext) -> bool:
     parsed = RunId.parse(run_id)
     return parsed is not None and parsed.prefix == context.run_id_prefix
-
-
-def _by_severity(finding: Finding) -> tuple[int, str, str]:
-    return -finding.severity.rank, finding.kind, finding.subject
-
-
-def _dag_of(finding: Finding) -> Dag:
-    return Dag(finding.dag_id or finding.subject, finding.owners)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mljob_airflow.monitoring import collector
+from mljob_airflow.monitoring import collector, report_limits
 from mljob_airflow.monitoring.collector import ReportContext, collect_bottlenecks, collect_problems
 from mljob_airflow.monitoring.findings.fingerprints import STOPPED, ErrorText
 from mljob_airflow.monitoring.findings.mutes import parse
@@ -390,7 +390,7 @@ def test_a_forbidden_request_makes_the_report_incomplete(what: str, kind: Findin
 
 
 def test_the_number_of_findings_in_a_report_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "MAX_FINDINGS", 2)
+    monkeypatch.setattr(report_limits, "MAX_FINDINGS", 2)
     airflow = FakeAirflow(dags=[Dag(f"d{n}", is_paused=True, schedule="@daily") for n in range(5)])
     report = make_report(airflow)
     assert len(report.findings) == 2
@@ -407,12 +407,26 @@ def owners(report: MonitoringReport) -> list[str]:
 
 
 def test_the_most_severe_findings_of_one_owner_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "MAX_FINDINGS", 3)
+    monkeypatch.setattr(report_limits, "MAX_FINDINGS", 3)
     *many, one = of_many_and_one()
     stuck = [QueuedRun(dag.dag_id, "r", LATE) for dag in many]
     report = make_report(FakeAirflow([*many, replace(one, is_paused=True, schedule="@daily")], queued=stuck))
     assert [finding.subject for finding in report.findings] == ["a0", "a1", "b"]
     assert report.incomplete == {FindingKind.STUCK_QUEUED: "the report has only 3 of 10 findings"}
+
+
+@pytest.mark.parametrize("collect", [collect_problems, collect_bottlenecks])
+def test_the_size_of_a_report_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[FakeAirflow, Thresholds, ReportContext], MonitoringReport]
+) -> None:
+    names = [f"d{n}" for n in range(100)]
+    paused = [Dag(name, is_paused=True, schedule="@daily") for name in names]
+    airflow = FakeAirflow(paused, tasks=[task for name in names for task in retried(name)])
+    whole = len(collect(airflow, Thresholds(), CONTEXT).model_dump_json(exclude_none=True))
+    monkeypatch.setattr(report_limits, "MAX_BYTES", whole - 5000)
+    report = collect(airflow, Thresholds(), CONTEXT)
+    assert 0 < len(report.findings) < 100
+    assert len(report.model_dump_json(exclude_none=True)) <= whole - 5000
 
 
 def test_suspects_of_one_owner_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
