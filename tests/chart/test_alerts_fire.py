@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
 
 from devstack import promcheck
 from tests import libyaml
-from tests.chart.rendering import CHART
+from tests.chart.conftest import Render
+from tests.chart.rendering import CHART, Rendered
 
 ALERTS = (CHART / "files" / "monitoring" / "alerts.yaml").read_text()
 NAMES = [rule["alert"] for group in libyaml.load(ALERTS)["groups"] for rule in group["rules"]]
@@ -119,6 +121,18 @@ def fired(changed: Mapping[str, str]) -> list[tuple[str, Mapping[str, str]]]:
     return list(found.firing)
 
 
+def job_of(rendered: Rendered) -> str:
+    """Return the label ``job`` that a release's ServiceMonitor gives to the operator's metrics."""
+    (endpoint,) = rendered.one("ServiceMonitor")["spec"]["endpoints"]
+    (job,) = [each["replacement"] for each in endpoint["relabelings"] if each["targetLabel"] == "job"]
+    return str(job)
+
+
+def rules_of(rendered: Rendered) -> str:
+    """Return the alerts of a release as the text of a file of rules for Prometheus."""
+    return json.dumps(rendered.one("PrometheusRule")["spec"])
+
+
 def test_no_alert_fires_while_all_is_well() -> None:
     assert fired({}) == []
 
@@ -152,3 +166,22 @@ def test_a_short_trouble_fires_no_alert() -> None:
 def test_few_failures_fire_no_alert_about_a_team() -> None:
     two = f"0x{MINUTES - 20} 1x10 2x8"
     assert fired({FINISHED % ("Failed", "TaskFailed"): two, FINISHED % ("Succeeded", "Succeeded"): steady(1)}) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(("team-a", "mljob-operator"), ("team-b", "mljob-operator"), id="one name in two namespaces"),
+        pytest.param(("mljob-system", "churn"), ("mljob-system", "fraud"), id="two shards of a namespace"),
+    ],
+)
+def test_an_operator_that_is_well_hides_no_alert_of_another(
+    render: Render, first: tuple[str, str], second: tuple[str, str]
+) -> None:
+    values = {"prometheusRule": {"enabled": True}, "serviceMonitor": {"enabled": True}}
+    lost, well = (render(values, namespace=namespace, release=name) for namespace, name in (first, second))
+    series = [*scraped({"up": steady(0)}, job_of(lost)), *scraped(WELL, job_of(well))]
+
+    found = promcheck.check(rules=rules_of(lost), series=series)
+    assert (found.problems, found.firing) == ([], [("MLJobOperatorDown", {})])
+    assert promcheck.check(rules=rules_of(well), series=series).firing == []

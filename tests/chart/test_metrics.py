@@ -25,7 +25,13 @@ def test_the_service_monitor_scrapes_the_service(render: Render) -> None:
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"] == [
-        {"port": "http", "path": "/metrics", "interval": "10s", "honorLabels": True}
+        {
+            "port": "http",
+            "path": "/metrics",
+            "interval": "10s",
+            "honorLabels": True,
+            "relabelings": [{"targetLabel": "job", "replacement": f"{NAMESPACE}/mljob-operator"}],
+        }
     ]
 
 
@@ -41,7 +47,6 @@ def test_all_values_reach_every_service_monitor(render: Render) -> None:
         "annotations": {"example.com/a": "b"},
         "interval": "15s",
         "scrapeTimeout": "10s",
-        "jobLabel": "app.kubernetes.io/name",
         "honorLabels": True,
         "targetLabels": ["team"],
         "podTargetLabels": ["zone"],
@@ -60,7 +65,6 @@ def test_all_values_reach_every_service_monitor(render: Render) -> None:
         assert spec.pop("selector")["matchLabels"]
         assert spec == {
             "namespaceSelector": {"matchNames": [NAMESPACE]},
-            "jobLabel": "app.kubernetes.io/name",
             "targetLabels": ["team"],
             "podTargetLabels": ["zone"],
             "sampleLimit": 5000,
@@ -71,7 +75,10 @@ def test_all_values_reach_every_service_monitor(render: Render) -> None:
                     "interval": "15s",
                     "scrapeTimeout": "10s",
                     "honorLabels": True,
-                    "relabelings": [RELABELING],
+                    "relabelings": [
+                        {"targetLabel": "job", "replacement": f"{NAMESPACE}/{monitor['metadata']['name']}"},
+                        RELABELING,
+                    ],
                     "metricRelabelings": [DROPPED],
                 }
             ],

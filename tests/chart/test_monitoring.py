@@ -19,7 +19,7 @@ from mljob_operator.controllers.mljob.write_queue import WriteQueue
 from mljob_operator.core.mljob.resource.job_labels import JobLabels
 from tests import libyaml
 from tests.chart.conftest import Render
-from tests.chart.rendering import CHART, CRD, INSTANCE_CRD, NAMESPACE, ROOT
+from tests.chart.rendering import CHART, CRD, INSTANCE_CRD, NAMESPACE, ROOT, Rendered
 
 FILES = CHART / "files" / "monitoring"
 ALERTS = (FILES / "alerts.yaml").read_text()
@@ -235,50 +235,44 @@ def test_nothing_of_it_is_installed_by_default(render: Render) -> None:
     assert not [each for each in rendered.all("ConfigMap") if "grafana_dashboard" in each["metadata"]["labels"]]
 
 
-def test_prometheus_rule_has_the_alerts_for_its_scrape(render: Render) -> None:
+def rules_of(rendered: Rendered) -> list[dict[str, Any]]:
+    return [rule for group in rendered.one("PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
+
+
+@pytest.mark.parametrize(
+    ("job", "expected"), [("", f"{NAMESPACE}/second-mljob-operator"), ('our: "operator"', 'our: "operator"')]
+)
+def test_prometheus_rule_has_the_alerts_for_its_job(render: Render, job: str, expected: str) -> None:
     values = {
         "prometheusRule": {
             "enabled": True,
             "labels": {"release": "prometheus"},
+            "job": job,
             "runbookUrl": "https://docs.example.com/alerts.html",
         },
-        "serviceMonitor": {"enabled": True},
     }
     rendered = render(values, release="second")
     rule = rendered.one("PrometheusRule")
-    service = rendered.one("Service")["metadata"]["name"]
 
     assert rule["metadata"]["namespace"] == NAMESPACE
     assert rule["metadata"]["labels"]["release"] == "prometheus"
-    text = yaml.safe_dump(rule["spec"], width=10_000)
-    assert promcheck.check(rules=text).problems == []
-    assert set(re.findall(r'job="([^"]*)"', text)) == {service}
-    for each, expected in zip(
-        (rule for group in rule["spec"]["groups"] for rule in group["rules"]), RULES, strict=True
-    ):
-        assert each["alert"] == expected["alert"]
-        assert each["expr"] == expected["expr"].replace('"mljob-operator"', f'"{service}"')
-        assert each["annotations"]["description"] == expected["annotations"]["description"]
-        assert each["annotations"]["runbook_url"] == f"https://docs.example.com/alerts.html#{each['alert'].lower()}"
-
-
-@pytest.mark.parametrize("label", ["app.kubernetes.io/name", "app.kubernetes.io/instance", "helm.sh/chart"])
-def test_alerts_select_the_job_that_the_service_monitor_sets(render: Render, label: str) -> None:
-    values = {"prometheusRule": {"enabled": True}, "serviceMonitor": {"enabled": True, "jobLabel": label}}
-    rendered = render(values, release="second")
-    text = yaml.safe_dump(rendered.one("PrometheusRule")["spec"], width=10_000)
-
-    assert set(re.findall(r'job="([^"]*)"', text)) == {rendered.one("Service")["metadata"]["labels"][label]}
-
-
-def test_label_of_the_job_has_no_effect_without_a_service_monitor(render: Render) -> None:
-    rule = render({"prometheusRule": {"enabled": True}, "serviceMonitor": {"jobLabel": "team"}}).one("PrometheusRule")
-    assert rule["spec"] == libyaml.load(ALERTS)
+    assert promcheck.check(rules=yaml.safe_dump(rule["spec"], width=10_000)).problems == []
+    for each, original in zip(rules_of(rendered), RULES, strict=True):
+        assert each == {
+            **original,
+            "expr": original["expr"].replace('"mljob-operator"', json.dumps(expected)),
+            "labels": {**original["labels"], "job": expected},
+            "annotations": {
+                **original["annotations"],
+                "runbook_url": f"https://docs.example.com/alerts.html#{each['alert'].lower()}",
+            },
+        }
 
 
 def test_runbook_is_a_path_without_a_url(render: Render) -> None:
-    rule = render({"prometheusRule": {"enabled": True}}).one("PrometheusRule")
-    assert rule["spec"] == libyaml.load(ALERTS)
+    rendered = render({"prometheusRule": {"enabled": True}})
+    urls = [rule["annotations"]["runbook_url"] for rule in rules_of(rendered)]
+    assert urls == [rule["annotations"]["runbook_url"] for rule in RULES]
 
 
 def test_dashboard_is_a_config_map_for_grafanas_sidecar(render: Render) -> None:

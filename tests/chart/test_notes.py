@@ -67,7 +67,7 @@ def test_the_commands_use_a_namespace_that_the_operator_manages(notes: Notes) ->
         pytest.param({"kafka": {"bootstrapServers": ""}}, "statuses change a few seconds later", id="Kafka"),
         pytest.param(
             {"prometheusRule": {"enabled": True}},
-            'The alerts select the metrics with job="mljob-operator"',
+            'The alerts select the metrics with job="mljob-system/mljob-operator": set prometheusRule.job',
             id="scrape",
         ),
         pytest.param(
@@ -81,10 +81,15 @@ def test_a_note_names_what_is_missing(notes: Notes, values: dict[str, Any], expe
     assert expected in notes(merged(COMPLETE, values))
 
 
-def test_alerts_with_a_service_monitor_get_no_note(notes: Notes) -> None:
-    values = {"prometheusRule": {"enabled": True}, "serviceMonitor": {"enabled": True}}
-
-    assert "NOTE" not in notes(merged(COMPLETE, values))
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({"serviceMonitor": {"enabled": True}}, id="the chart's scrape"),
+        pytest.param({"prometheusRule": {"job": "ours"}}, id="another scrape"),
+    ],
+)
+def test_alerts_for_a_known_scrape_get_no_note(notes: Notes, values: dict[str, Any]) -> None:
+    assert "NOTE" not in notes(merged(COMPLETE, merged({"prometheusRule": {"enabled": True}}, values)))
 
 
 def test_logs_are_of_all_pods_of_the_operator_alone(notes: Notes, render: Render) -> None:

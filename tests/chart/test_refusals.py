@@ -239,20 +239,6 @@ def test_without_an_image_the_message_says_how_to_build_one(refusal: Refusal) ->
             id="limits of a policy that is not created",
         ),
         pytest.param(
-            {"prometheusRule": {"enabled": True}, "serviceMonitor": {"enabled": True, "jobLabel": "team"}},
-            "serviceMonitor.jobLabel is team, a label that the chart's Services do not have",
-            id="alerts for a job that no metric has",
-        ),
-        pytest.param(
-            {
-                "prometheusRule": {"enabled": True},
-                "serviceMonitor": {"enabled": True, "jobLabel": "app.kubernetes.io/instance"},
-                "api": {"enabled": True},
-            },
-            "gives the metrics of the operator and of mljob-api the same job",
-            id="alerts for a job that mljob-api has too",
-        ),
-        pytest.param(
             {"kafka": {"tls": {"client": {"privateKeyPasswordKey": "p"}}}},
             "kafka.tls.client.privateKeyPasswordKey is set, but kafka.tls.client.existingSecret is not",
             id="a password without a private key",

@@ -34,10 +34,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- merge dict (index . 1) (index . 0 | fromYaml) | toYaml }}
 {{- end }}
 
-{{/* The label job of the operator's metrics: the name of the Service, or the label of it that serviceMonitor.jobLabel names. */}}
+{{/*
+The label job that a ServiceMonitor gives to the metrics of a Service. No other Service in the cluster has it. Arguments: root; name, of the Service.
+*/}}
 {{- define "mljob-operator.scrapeJob" -}}
-{{- $label := ternary .Values.serviceMonitor.jobLabel "" .Values.serviceMonitor.enabled }}
-{{- ternary (get (include "mljob-operator.labels" . | fromYaml) $label) (include "mljob-operator.fullname" .) (ne $label "") }}
+{{ .root.Release.Namespace }}/{{ .name }}
+{{- end }}
+
+{{/* The label job that the alerts select. */}}
+{{- define "mljob-operator.alertsJob" -}}
+{{- .Values.prometheusRule.job | default (include "mljob-operator.scrapeJob" (dict "root" . "name" (include "mljob-operator.fullname" .))) }}
 {{- end }}
 
 {{- define "mljob-operator.serviceAccountName" -}}

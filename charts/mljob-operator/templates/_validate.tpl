@@ -115,17 +115,6 @@ names the value, the cause and the way out.
 {{- end }}
 {{- end }}
 
-{{- $jobLabel := .Values.serviceMonitor.jobLabel }}
-{{- if and .Values.prometheusRule.enabled .Values.serviceMonitor.enabled $jobLabel }}
-{{- $job := include "mljob-operator.scrapeJob" . }}
-{{- if not $job }}
-{{- fail (printf "serviceMonitor.jobLabel is %s, a label that the chart's Services do not have, so no alert would select the operator's metrics: leave it empty, or set it to app.kubernetes.io/name" $jobLabel) }}
-{{- end }}
-{{- if and .Values.api.enabled (eq $job (get (include "mljob-operator.api.labels" . | fromYaml) $jobLabel)) }}
-{{- fail (printf "serviceMonitor.jobLabel is %s, which gives the metrics of the operator and of mljob-api the same job, so mljob-api would hide from the alerts that no operator runs: leave it empty, or set it to app.kubernetes.io/name" $jobLabel) }}
-{{- end }}
-{{- end }}
-
 {{- if and (eq .Values.service.ipFamilyPolicy "SingleStack") (gt (len .Values.service.ipFamilies) 1) }}
 {{- fail "service.ipFamilyPolicy is SingleStack, but service.ipFamilies has two families: set PreferDualStack or RequireDualStack, or remove a family" }}
 {{- end }}
