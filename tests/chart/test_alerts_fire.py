@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from devstack import promcheck
+from mljob_operator.adapters.metrics import Metrics
 from tests import libyaml
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, Rendered
@@ -114,9 +116,29 @@ def scraped(series: Mapping[str, str], job: str = "mljob-operator") -> list[str]
     return found
 
 
-def fired(changed: Mapping[str, str]) -> list[tuple[str, Mapping[str, str]]]:
+def observed(metric: str, seconds: float) -> dict[str, str]:
+    """Return the buckets of one of the operator's histograms to which observations of ``seconds``
+    are added all the time, as `buckets` does.
+    """
+    metrics = Metrics()
+    metrics.event_latency(seconds)
+    metrics.write_lag(seconds)
+    return {
+        f'{sample.name}{{le="{sample.labels["le"]}"}}': growing(100 * sample.value)
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == f"{metric}_bucket"
+    }
+
+
+def fired(changed: Mapping[str, str], rules: str = ALERTS) -> list[tuple[str, Mapping[str, str]]]:
+    """Return the alerts of ``rules`` that fire if ``changed`` replaces series of ``WELL``. A
+    histogram in ``changed`` replaces all of its buckets.
+    """
     others = scraped({name: steady(value) for name, value in OTHER_JOB.items()}, "another")
-    found = promcheck.check(rules=ALERTS, series=[*scraped({**WELL, **changed}), *others])
+    replaced = {selector.partition("{")[0] for selector in changed if "_bucket" in selector}
+    kept = {selector: values for selector, values in WELL.items() if selector.partition("{")[0] not in replaced}
+    found = promcheck.check(rules=rules, series=[*scraped({**kept, **changed}), *others])
     assert found.problems == []
     return list(found.firing)
 
@@ -185,3 +207,40 @@ def test_an_operator_that_is_well_hides_no_alert_of_another(
     found = promcheck.check(rules=rules_of(lost), series=series)
     assert (found.problems, found.firing) == ([], [("MLJobOperatorDown", {})])
     assert promcheck.check(rules=rules_of(well), series=series).firing == []
+
+
+def rules_for(render: Render, operator: Mapping[str, Any]) -> str:
+    """Return the alerts of a release with ``operator`` in its values, for the job of `scraped`."""
+    return rules_of(render({"prometheusRule": {"enabled": True, "job": "mljob-operator"}, "operator": operator}))
+
+
+LATE = ("mljob_event_to_status_seconds", "mljob_status_write_lag_seconds")
+
+
+@pytest.mark.parametrize("pause", [0, 0.1, 2.5, 4, 5, 10, 20, 45, 60])
+def test_the_pause_between_two_patches_is_not_late(render: Render, pause: float) -> None:
+    rules = rules_for(render, {"statusIntervalSeconds": pause})
+    in_time = observed(LATE[0], 1.01 * pause) | observed(LATE[1], 1.01 * pause)
+    late = observed(LATE[0], 2.1 * max(2.5, pause)) | observed(LATE[1], 2.1 * max(2.5, pause))
+
+    assert fired({**in_time, "mljob_events_in_flight": steady(900 * max(1, pause))}, rules) == []
+    assert fired(late, rules) == [("MLJobStatusesLate", {}), ("MLJobWritesLate", {})]
+    too_many = {"mljob_events_in_flight": steady(1100 * max(1, pause))}
+    assert fired(too_many, rules) == [("MLJobStatusesNotWritten", {})]
+
+
+FEED = 'mljob_feed_read_timestamp_seconds{airflow="prod"}'
+RESYNCS = {outcome: f'mljob_resyncs_total{{airflow="prod",outcome="{outcome}"}}' for outcome in ("ok", "failed")}
+
+
+@pytest.mark.parametrize("interval", [0.5, 5, 100.5, 600, 3600])
+def test_the_pause_between_two_reads_of_the_feed_is_not_old(render: Render, interval: float) -> None:
+    rules = rules_for(render, {"resyncIntervalSeconds": interval})
+    reads = [int(minute * 60 // interval) for minute in range(MINUTES + 1)]
+    in_time = " ".join(str(read * interval) for read in reads)
+    counted = " ".join(str(read) for read in reads)
+
+    assert fired({FEED: in_time, RESYNCS["ok"]: counted, RESYNCS["failed"]: steady(0)}, rules) == []
+    assert fired({FEED: f"{-3 * interval}x{MINUTES}"}, rules) == [("MLJobFeedOld", AIRFLOW)]
+    failing = {RESYNCS["ok"]: steady(0), RESYNCS["failed"]: counted}
+    assert fired(failing, rules) == [("MLJobAirflowUnreadable", AIRFLOW)]

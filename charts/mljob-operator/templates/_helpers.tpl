@@ -41,11 +41,6 @@ The label job that a ServiceMonitor gives to the metrics of a Service. No other 
 {{ .root.Release.Namespace }}/{{ .name }}
 {{- end }}
 
-{{/* The label job that the alerts select. */}}
-{{- define "mljob-operator.alertsJob" -}}
-{{- .Values.prometheusRule.job | default (include "mljob-operator.scrapeJob" (dict "root" . "name" (include "mljob-operator.fullname" .))) }}
-{{- end }}
-
 {{- define "mljob-operator.serviceAccountName" -}}
 {{- default (include "mljob-operator.fullname" .) .Values.serviceAccount.name }}
 {{- end }}
