@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -155,6 +155,13 @@ def rules_of(rendered: Rendered) -> str:
     return json.dumps(rendered.one("PrometheusRule")["spec"])
 
 
+def fired_after(ups: Sequence[int]) -> list[tuple[str, Mapping[str, str]]]:
+    """Return the alerts that fire at the end of ``ups``, the values of the metric ``up`` of two Pods."""
+    values = " ".join(str(up) for up in ups)
+    series = {f'up{{pod="{pod}"}}': values for pod in "ab"}
+    return list(promcheck.check(rules=ALERTS, series=scraped(series)).firing)
+
+
 def test_no_alert_fires_while_all_is_well() -> None:
     assert fired({}) == []
 
@@ -183,6 +190,19 @@ def test_a_short_trouble_fires_no_alert() -> None:
     short = f"1x{MINUTES - 3} 0x2"
     airflow, topic = 'mljob_airflow_ready{airflow="prod"}', 'mljob_kafka_connected{topic="airflow.events"}'
     assert fired({airflow: short, topic: short}) == []
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "fires"), [(1, 4, True), (2, 5, True), (1, 2, True), (2, 1, False), (20, 4, False)]
+)
+def test_pods_that_crash_again_and_again_are_no_operator(up: int, down: int, fires: bool) -> None:
+    lives = [1 if minute % (up + down) < up else 0 for minute in range(MINUTES)]
+    alerts = [fired_after(lives[:end]) for end in range(MINUTES - up - down, MINUTES)]
+    assert all(found == ([("MLJobOperatorDown", {})] if fires else []) for found in alerts)
+
+
+def test_first_start_of_the_operator_fires_no_alert() -> None:
+    assert [fired_after([0, 0, *[1] * up]) for up in range(10)] == [[]] * 10
 
 
 def test_few_failures_fire_no_alert_about_a_team() -> None:
