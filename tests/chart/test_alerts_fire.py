@@ -17,7 +17,7 @@ from tests.chart.rendering import CHART, Rendered
 ALERTS = (CHART / "files" / "monitoring" / "alerts.yaml").read_text()
 NAMES = [rule["alert"] for group in libyaml.load(ALERTS)["groups"] for rule in group["rules"]]
 MINUTES = 90
-OTHER_JOB = {"up": 0, "mljob_leader": 0, "mljob_kafka_connected": 0, "mljob_airflow_ready": 0}
+OTHER_JOB = {"up": 0, "mljob_leader_seen": 0, "mljob_kafka_connected": 0, "mljob_airflow_ready": 0}
 """Metrics of another release, which has alerts of its own."""
 
 
@@ -50,8 +50,8 @@ def buckets(name: str, labels: str, **a_minute: float) -> dict[str, str]:
 FINISHED = 'mljob_jobs_finished_total{namespace="team-a",type="Training",airflow="prod",phase="%s",reason="%s"}'
 WELL: Mapping[str, str] = {
     "up": steady(1),
-    'mljob_leader{pod="a"}': steady(1),
-    'mljob_leader{pod="b"}': steady(0),
+    'mljob_leader_seen{pod="a"}': steady(1),
+    'mljob_leader_seen{pod="b"}': steady(1),
     'mljob_airflow_ready{airflow="prod"}': steady(1),
     'mljob_airflow_ready{airflow=""}': steady(1),
     'mljob_resyncs_total{airflow="prod",outcome="ok"}': growing(12),
@@ -77,7 +77,7 @@ AIRFLOW = {"airflow": "prod"}
 TOPIC = {"topic": "airflow.events"}
 CASES: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
     "MLJobOperatorDown": ({"up": steady(0)}, {}),
-    "MLJobNoLeader": ({'mljob_leader{pod="a"}': steady(0)}, {}),
+    "MLJobNoLeader": ({f'mljob_leader_seen{{pod="{pod}"}}': steady(0) for pod in "ab"}, {}),
     "MLJobAirflowNotReady": ({'mljob_airflow_ready{airflow="prod"}': steady(0)}, AIRFLOW),
     "MLJobAirflowUnreadable": (
         {
@@ -203,6 +203,13 @@ def test_pods_that_crash_again_and_again_are_no_operator(up: int, down: int, fir
 
 def test_first_start_of_the_operator_fires_no_alert() -> None:
     assert [fired_after([0, 0, *[1] * up]) for up in range(10)] == [[]] * 10
+
+
+def test_leader_that_only_prometheus_can_not_reach_fires_no_alert() -> None:
+    series = {'up{pod="a"}': f"1x9 0x{MINUTES - 10}", 'up{pod="b"}': f"1x{MINUTES}"}
+    leads = {'mljob_leader{pod="a"}': "1x9", 'mljob_leader{pod="b"}': f"0x{MINUTES}"}
+    seen = {'mljob_leader_seen{pod="a"}': "1x9", 'mljob_leader_seen{pod="b"}': f"1x{MINUTES}"}
+    assert promcheck.check(rules=ALERTS, series=scraped(series | leads | seen)).firing == []
 
 
 def test_few_failures_fire_no_alert_about_a_team() -> None:

@@ -17,6 +17,7 @@ class SilentMeter:
         orphaned: The number of active runs that belong to no MLJob, by the name of the Airflow.
         connected: Whether the operator is connected to Kafka, by topic. None if the operator no
             longer reads the topic.
+        sees_leader: Whether the process is the leader, or sees that another process is.
     """
 
     def __init__(self) -> None:
@@ -24,7 +25,11 @@ class SilentMeter:
         self.vanished: dict[str, int] = {}
         self.orphaned: dict[str, int] = {}
         self.connected: dict[str, bool | None] = {}
+        self.sees_leader = False
         self.jobs = JobMetrics(CollectorRegistry())
+
+    def leader(self, leads: bool, *, other: bool = False) -> None:
+        self.sees_leader = leads or other
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
         self.vanished[airflow] = runs

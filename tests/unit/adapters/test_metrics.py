@@ -76,6 +76,7 @@ def test_standby_has_no_series_that_only_a_leader_keeps_up_to_date(metrics: Metr
     metrics.stand_by()
 
     assert metrics.registry.get_sample_value("mljob_leader") == 0
+    assert metrics.registry.get_sample_value("mljob_leader_seen") == 0
     assert series(metrics, "prod") == {"mljob_resyncs_total", "mljob_resyncs_created"}
     for gauge in (b"mljob_kafka_connected{", b"mljob_kafka_lag{"):
         assert gauge not in generate_latest(metrics.registry)

@@ -38,6 +38,47 @@ def test_killed_leader_is_replaced_within_fifteen_seconds(election: Election) ->
     assert election.seconds_until_leads(other) < 12
 
 
+@pytest.mark.parametrize("seconds", [4, 10, 60])
+def test_standby_sees_a_killed_leader_until_it_leads_itself(election: Election, seconds: float) -> None:
+    # Otherwise, the alert MLJobNoLeader would fire for each kill, if the Lease is long.
+    election.leases.seconds = seconds
+    first = election.start()
+    election.run(0.5)
+    second = election.start()
+    assert not second.meter.sees_leader
+    election.run(30)
+    assert second.meter.sees_leader
+    first.kill()
+    blind = 0.0
+    while not second.leads:
+        election.run(0.1)
+        blind += 0 if second.meter.sees_leader else 0.1
+        assert blind < 2
+    assert second.meter.sees_leader
+
+
+def test_no_process_sees_a_leader_during_an_outage_of_the_kubernetes_api(election: Election) -> None:
+    first, second = election.start(), election.start()
+    election.run(5)
+    election.network.down.add("kubernetes")
+    election.run(30)
+    assert (first.meter.sees_leader, second.meter.sees_leader) == (False, False)
+    election.network.down.clear()
+    election.run(5)
+    assert (first.meter.sees_leader, second.meter.sees_leader) == (True, True)
+
+
+def test_holder_that_waits_for_a_rival_is_no_leader(election: Election) -> None:
+    rival = election.start(lease="another")
+    election.run(1)
+    rival.kill()
+    first, second = election.start(), election.start()
+    election.run(4)
+    assert (first.meter.sees_leader, second.meter.sees_leader) == (False, False)
+    election.run(20)
+    assert (first.meter.sees_leader, second.meter.sees_leader) == (True, True)
+
+
 def test_leader_that_is_told_to_end_is_replaced_within_a_second(election: Election) -> None:
     first = election.start()
     election.run(1)

@@ -118,6 +118,11 @@ class Metrics:
             registry=self.registry,
         )
         self._leader = Gauge("mljob_leader", "Whether this process is the leader: 1 or 0", registry=self.registry)
+        self._leader_seen = Gauge(
+            "mljob_leader_seen",
+            "Whether this process is the leader, or sees in the Lease that another process is: 1 or 0",
+            registry=self.registry,
+        )
         self._of_airflows: tuple[MetricWrapperBase, ...] = (
             self._requests,
             self._resyncs,
@@ -283,9 +288,15 @@ class Metrics:
         """Record the number of messages of a topic that the operator has not read yet."""
         self._unread.labels(topic).set(messages)
 
-    def leader(self, leads: bool) -> None:
-        """Record whether this process is the leader."""
+    def leader(self, leads: bool, *, other: bool = False) -> None:
+        """Record whether this process is the leader.
+
+        Args:
+            leads: Whether this process is the leader.
+            other: Whether this process sees in the Lease that another process is the leader.
+        """
         self._leader.set(leads)
+        self._leader_seen.set(leads or other)
 
     def stand_by(self) -> None:
         """Reset all gauges, because this process is no longer the leader.
@@ -306,8 +317,8 @@ class Metrics:
             self._unread,
         ):
             gauge.clear()
-        for gauge in (self._in_flight, self._leader):
-            gauge.set(0)
+        self._in_flight.set(0)
+        self.leader(False)
         self._deleted_airflows.clear()
 
     def in_flight(self, messages: int) -> None:

@@ -187,6 +187,7 @@ class Election:
                 pass
             except StoreError as error:
                 self._log_once(logging.WARNING, f"the Lease can't be taken: {error}; the operator tries again")
+            self._meter.leader(False, other=self._observation.has_leader(self._clock()))
             await asyncio.sleep(LOOKS_EVERY)
 
     async def begin(self, term: Term) -> None:

@@ -182,8 +182,13 @@ class Meter(RequestMeter, Protocol):
         """Record the number of messages of a topic that the operator has not read yet."""
         ...
 
-    def leader(self, leads: bool) -> None:
-        """Record whether this process is the leader."""
+    def leader(self, leads: bool, *, other: bool = False) -> None:
+        """Record whether this process is the leader.
+
+        Args:
+            leads: Whether this process is the leader.
+            other: Whether this process sees in the Lease that another process is the leader.
+        """
         ...
 
     def in_flight(self, messages: int) -> None:

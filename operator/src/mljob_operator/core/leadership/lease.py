@@ -83,3 +83,12 @@ class Observation:
             now: The time, in seconds of the monotonic clock of :meth:`update`.
         """
         return self._lease is None or self._lease.holder is None or now >= self._since + self._lease.seconds
+
+    def has_leader(self, now: float) -> bool:
+        """Return whether a process acts as the leader at the time ``now``, as far as the newest
+        version shows: the holder has begun to act, and has renewed the Lease in time.
+
+        Args:
+            now: The time, in seconds of the monotonic clock of :meth:`update`.
+        """
+        return self._lease is not None and self._lease.acting and not self.is_free(now)
