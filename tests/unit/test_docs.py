@@ -414,11 +414,6 @@ def test_the_site_has_no_comments_of_the_pages() -> None:
     assert on_site(text, page) == "- a\n\n    ```console\n    $ c <!-- d -->\n    ```\n\n`<!-- e -->`\n"
 
 
-def test_alerts_are_explained_one_by_one() -> None:
-    text = (OPERATIONS / "alerts.md").read_text()
-    assert set(re.findall(r"\{alert: (\w+)", text)) == first_cells(section(text, "Alerts"))
-
-
 def test_the_page_lists_the_stages_with_their_policies() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     shared = re.search(r"\*\*After an attempt\*\* stands for (.*?)\.\n", text, re.DOTALL)
