@@ -17,6 +17,7 @@ from ..verdict import retry_is_suspended, retry_waits
 from . import fields, states, times
 from .rows import MAX_MESSAGE, MAX_NAME, is_all_right, sentence
 from .tasks import Task, tasks_of
+from .waits import waits_for_run, waits_since
 
 MAX_FACTS = 10
 _MAX_URL = 2_000
@@ -105,7 +106,8 @@ def safe_url(url: str) -> str:
 
 def _facts(job: MLJob, now: datetime) -> list[tuple[str, str]]:
     status = job.raw_status
-    started, ended = fields.time(status, "startTime"), fields.time(status, "completionTime")
+    started = None if waits_for_run(job.phase) else fields.time(status, "startTime")
+    ended = fields.time(status, "completionTime")
     attempts = fields.whole(status, "attempts")
     facts = [
         ("DAG", plain(fields.text(status, "dagId") or job.dag_id, MAX_NAME)),
@@ -115,9 +117,8 @@ def _facts(job: MLJob, now: datetime) -> list[tuple[str, str]]:
         ("Took" if ended else "Running", times.duration(times.between(started, ended or now))),
         ("Ended", f"{times.duration(times.between(ended, now))} ago" if ended else ""),
         ("Run", safe_url(fields.text(status, "dagRunUrl"))),
+        ("Waiting", times.duration(times.between(waits_since(job), now))),
     ]
-    if job.phase in ("", "Pending", "Queued", "Suspended"):
-        facts.append(("Waiting", times.duration(times.between(job.created_at, now))))
     omitted = status.get("outputsOmitted")
     if isinstance(omitted, list) and omitted:
         facts.append(("Outputs left out", plain(", ".join(map(str, omitted)), MAX_MESSAGE)))

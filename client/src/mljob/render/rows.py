@@ -11,6 +11,7 @@ from ..text import plain
 from ..verdict import retry_is_suspended, retry_waits, stall_message
 from . import fields, numbers, states, times
 from .tasks import MAX_TASK_ID, tasks_of
+from .waits import waits_for_run
 
 MAX_NAME = 140
 MAX_POINT = 80
@@ -49,7 +50,8 @@ class Row:
         now: The current task or the reason of the phase. Empty if ``sign`` says enough.
         metrics: The newest metrics of the current task. If the current task has none, the metrics
             of the task that started last among the tasks with metrics. Empty if there are none.
-        took: How long the run took, or has taken so far. Empty before its start.
+        took: How long the run took, or has taken so far. Empty before its start, and
+            while the MLJob waits for its next run.
         age: How old the MLJob is.
         message: The text of :func:`sentence`. Empty if the MLJob needs no attention
             (:func:`is_all_right`) and no requested retry waits. Also empty if the MLJob has no
@@ -77,6 +79,7 @@ def row_of(job: MLJob, now: datetime) -> Row:
     """Return the row of an MLJob at the time ``now``."""
     status = job.raw_status
     current = fields.text(status, "currentTask")
+    started = None if waits_for_run(job.phase) else fields.time(status, "startTime")
     ended = fields.time(status, "completionTime")
     attempts = fields.whole(status, "attempts")
     waits = retry_waits(job)
@@ -89,7 +92,7 @@ def row_of(job: MLJob, now: datetime) -> Row:
         percent=fields.whole(status, "percent"),
         now="" if waits else _now(job, current),
         metrics=_metrics(job, current),
-        took=times.duration(times.between(fields.time(status, "startTime"), ended or now)),
+        took=times.duration(times.between(started, ended or now)),
         age=times.duration(times.between(job.created_at, now)),
         message=sentence(job) if waits or not (is_all_right(job) or _is_fresh(job, now)) else "",
         dag_id=plain(job.dag_id, MAX_TASK_ID),

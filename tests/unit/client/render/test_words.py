@@ -12,9 +12,11 @@ from mljob.render import numbers, states, times
 from mljob.render.explanation import explain
 from mljob.render.rows import FRESH_SECONDS, NEW, row_of
 from mljob.render.tasks import Task, line_of
+from mljob.render.waits import waits_since
 from mljob.resource import RETRY_REQUESTED_AT, MLJob
 from mljob.verdict import Verdict
 from mljob.view.live_pages.jobs import JobRows
+from mljob.view.pages.compare_page import compare_page
 from mljob.view.pages.job_page import JobInput, job_page
 from mljob.view.pages.summary import summary_of
 from mljob.view.rendering import Renderer
@@ -25,6 +27,15 @@ from mljob_operator.core.run.states import TaskState
 from tests.unit.client.statuses import failed
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+ENDED = [
+    {
+        "attempt": 1,
+        "dagRunId": "mljob.team-a.digits.x-1",
+        "phase": "Failed",
+        "reason": "TaskFailed",
+        "completionTime": "2026-03-02T08:59:00Z",
+    }
+]
 
 
 @pytest.mark.parametrize(
@@ -185,3 +196,43 @@ def test_text_of_a_task_that_looks_like_the_command_stays() -> None:
     job = MLJob({"metadata": {"name": "wine", "namespace": "team-a"}, "status": failed(message=said)})
 
     assert job.sentence == said
+
+
+@pytest.mark.parametrize(
+    ("status", "since"),
+    [
+        ({}, "08:00"),
+        ({"phase": "Pending", "activeSince": "2026-03-02T08:30:00Z"}, "08:00"),
+        (
+            {"phase": "Pending", "history": [{"completionTime": "2026-03-02T08:10:00Z"}, {"completionTime": "x"}]},
+            "08:00",
+        ),
+        ({"phase": "Running", "startTime": "2026-03-02T08:56:53Z"}, None),
+        ({"phase": "Succeeded", "startTime": "2026-03-02T08:56:53Z"}, None),
+        *(
+            ({"phase": phase, "startTime": "2026-03-02T08:56:53Z", "history": ENDED, "activeSince": active}, since)
+            for phase in ("Pending", "Queued", "Suspended")
+            for active, since in (
+                (None, "08:59"),
+                ("2026-03-02T08:00:00Z", "08:59"),
+                ("2026-03-02T08:59:30Z", "08:59:30"),
+            )
+        ),
+    ],
+)
+def test_wait_begins_with_the_end_of_the_last_attempt(status: dict[str, Any], since: str | None) -> None:
+    found = waits_since(MLJob({"metadata": {"creationTimestamp": "2026-03-02T08:00:00Z"}, "status": status}))
+    assert found == (None if since is None else datetime.fromisoformat(f"2026-03-02T{since}Z"))
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Queued", "Suspended"])
+def test_run_of_the_last_attempt_does_not_go_on_while_the_mljob_waits_for_the_next(phase: str) -> None:
+    status = {"phase": phase, "attempts": 1, "startTime": "2026-03-02T08:56:53Z", "history": ENDED}
+    metadata = {"name": "digits", "creationTimestamp": "2026-03-02T08:56:52Z"}
+    job = MLJob({"metadata": metadata, "spec": {"dagId": "train"}, "status": status})
+    assert dict(explain(job, NOW).facts) == {"DAG": "train", "Attempt": "1", "Waiting": "1m"}
+    assert row_of(job, NOW).took == ""
+    assert job_page(JobInput(job, NOW)).started_at is None
+    assert [column.started_at for column in compare_page([job], {}).columns] == [None]
+    summary = summary_of(job.raw)
+    assert (summary.started_at, summary.waits_since) == (None, datetime(2026, 3, 2, 8, 59, tzinfo=UTC))

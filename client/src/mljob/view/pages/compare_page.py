@@ -16,6 +16,7 @@ from mljob_contract.history import MetricsReport
 from ...compare import Comparison, compare_jobs, flatten, smallest_is_best
 from ...errors import Invalid
 from ...finite import finite_number
+from ...render.waits import waits_for_run
 from ...resource import MLJob
 from ...text import value_text
 from ...verdict import retry_waits
@@ -152,7 +153,7 @@ def _column(job: MLJob, *, is_unique: bool = True) -> Column:
         job.name,
         job.name if is_unique else f"{job.namespace}/{job.name}",
         phase_mark(job.phase, retry_waits=retry_waits(job)),
-        time_of(status.get("startTime")),
+        None if waits_for_run(job.phase) else time_of(status.get("startTime")),
         time_of(status.get("completionTime")),
     )
 

@@ -14,6 +14,7 @@ from mljob_contract.history import MetricsReport, TaskChange
 from mljob_contract.mljob import MLJobStatus, TaskStatus
 
 from ...render.rows import retry_notice
+from ...render.waits import waits_for_run
 from ...resource import MLJob
 from ...verdict import retry_waits
 from .actions import Action, actions_for
@@ -164,7 +165,7 @@ def job_page(given: JobInput) -> JobPage:
         percent=status.percent,
         progress=status.progress or "",
         created_at=job.created_at,
-        started_at=status.start_time,
+        started_at=None if waits_for_run(job.phase) else status.start_time,
         ended_at=status.completion_time,
         is_deleting=job.is_being_deleted,
         actions=actions_for(job),

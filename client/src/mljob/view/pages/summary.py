@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ...finite import finite_number
 from ...render.rows import retry_notice
+from ...render.waits import waits_for_run, waits_since
 from ...resource import MLJob, without_how_to_retry
 from ...verdict import retry_waits, stall_message
 from .outside_text import count_of, cut, items_of, mapping_of, text_of, time_of
@@ -44,6 +45,8 @@ class JobSummary:
             ``status.tasks`` that has metrics.
         trend: The last values of the first metric in ``metrics``, the oldest first, at most 24.
             Values from before the view began to watch the MLJob are missing.
+        started_at: When Airflow started the run. None while the MLJob waits for its next run.
+        waits_since: Since when the MLJob waits for its next run, or None if it does not wait.
         error: The error of the failed task. Empty if the status has no such error, if the MLJob has
             not failed, or if a requested retry has not begun.
         is_stalled: Whether the condition Stalled is True.
@@ -71,6 +74,7 @@ class JobSummary:
     error: str
     started_at: datetime | None
     ended_at: datetime | None
+    waits_since: datetime | None
     is_deleting: bool
     is_stalled: bool
     retry_waits: bool
@@ -162,7 +166,7 @@ def summary_of(item: dict[str, Any], before: JobSummary | None = None) -> JobSum
     name, namespace = text_of(metadata.get("name"), 253), text_of(metadata.get("namespace"), 63)
     dag_id, said = text_of(spec.get("dagId"), 250), text_of(status.get("message"))
     job = MLJob(item)
-    waits = retry_waits(job)
+    waits, since = retry_waits(job), waits_since(job)
     said = " ".join(part for part in (without_how_to_retry(said, namespace, name), stall_message(job)) if part)
     message = cut(f"{retry_notice(job)} {said}" if waits else said, MAX_MESSAGE)
     metrics = _latest_metrics(status)
@@ -192,8 +196,9 @@ def summary_of(item: dict[str, Any], before: JobSummary | None = None) -> JobSum
         metrics=metrics,
         trend=_trend(metrics, before),
         error=_error(status, task_id) if phase == "Failed" and not waits else "",
-        started_at=time_of(status.get("startTime")),
+        started_at=None if waits_for_run(phase) else time_of(status.get("startTime")),
         ended_at=time_of(status.get("completionTime")) if phase in FINISHED else None,
+        waits_since=time_of(since.isoformat()) if since is not None else None,
         is_deleting=metadata.get("deletionTimestamp") is not None,
         is_stalled=_is_true(status, "Stalled"),
         retry_waits=waits,
