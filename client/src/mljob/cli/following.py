@@ -46,7 +46,8 @@ def wait(
 ) -> int:
     """Wait until each MLJob has ended or can't go on.
 
-    The exit code is the first that applies: 1 an MLJob failed or can't go on, 3 an MLJob did not
+    While an MLJob waits for a person, for example because its DAG does not exist, its message is
+    on standard error. The exit code is the first that applies: 1 an MLJob failed or can't go on, 3 an MLJob did not
     end in time, 2 an MLJob was cancelled or deleted, 0 all MLJobs succeeded.
     """
     limit = seconds(timeout)
@@ -63,8 +64,9 @@ def waited_for(
     screen: Screen | None = None,
 ) -> int:
     """Wait until each MLJob has ended or can't continue without a change. Print a line for each
-    MLJob. If the connection is lost, print a line to standard error. Return the worst of the
-    MLJobs' exit codes (:func:`.exits.worst`).
+    MLJob. If the connection is lost, or an MLJob waits for a person
+    (:func:`~mljob.render.waits.needs_a_person`), print a line to standard error. Return the worst
+    of the MLJobs' exit codes (:func:`.exits.worst`).
 
     Args:
         session: The cluster and the namespace.
@@ -104,7 +106,8 @@ def waited_for(
 
 
 class _Wait:
-    """A wait for MLJobs. Prints a line for each MLJob that ends, and for each outage.
+    """A wait for MLJobs. Prints a line for each MLJob that ends, for each outage, and for each
+    message of an MLJob that waits for a person.
 
     Attributes:
         codes: The exit codes of the MLJobs that have ended.
@@ -116,6 +119,7 @@ class _Wait:
         self.codes: list[Exit] = []
         self._waiting = {state.uid: state for state in states}
         self._listed: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
         self._outages = Outages()
         self._screen = screen
         self._quiet = quiet
@@ -134,10 +138,24 @@ class _Wait:
         if state is not None and state.uid in self._waiting:
             self._listed.add(state.uid)
             self._waiting[state.uid] = state
-            if not self._end_if_ended(state) and change.kind is ChangeKind.DELETED:
+            if self._end_if_ended(state):
+                return
+            if change.kind is ChangeKind.DELETED:
                 self._end(state, Exit.CANCELLED, _GONE)
+            else:
+                self._tell_wait(state)
         elif change.kind is ChangeKind.SYNCED:
             self._end_missing()
+
+    def _tell_wait(self, state: MLJob) -> None:
+        """If the MLJob waits for a person, print its message to standard error, each message once."""
+        from ..render.rows import sentence
+        from ..render.waits import needs_a_person
+
+        message = (state.uid, sentence(state))
+        if needs_a_person(state) and message not in self._told and not self._quiet:
+            self._told.add(message)
+            typer.echo(f"MLJob {state.name} waits: {sentence(state)}", err=True)
 
     def time_out(self, seconds: float) -> None:
         """End the wait after ``seconds``. An MLJob that had ended when it was read has not timed out."""

@@ -1,5 +1,5 @@
-"""The time for which an MLJob waits for a run. Between two attempts, the status still has the start
-time of the run that has ended.
+"""For how long an MLJob waits for a run, and whether a person can end the wait. Between two
+attempts, the status still has the start time of the run that has ended.
 """
 
 from __future__ import annotations
@@ -10,6 +10,12 @@ from ..resource import MLJob
 from . import fields
 
 _WAITING = frozenset({"", "Pending", "Queued", "Suspended"})
+_PATIENT = frozenset({"Submitting", "Submitted", "Resuming", "ConcurrencyLimit", "WaitingForMLJob"})
+"""The reasons of the phase Pending without a Warning Event: nothing is wrong, so the wait ends by
+itself.
+"""
+_HELD_UP = frozenset({"DagPaused", "DagStale", "BackfillPaused", "AwaitingInput", "AirflowInstanceNotFound"})
+"""The reasons with which a submitted run waits for a person."""
 
 
 def waits_for_run(phase: str) -> bool:
@@ -33,3 +39,10 @@ def waits_since(job: MLJob) -> datetime | None:
         return job.created_at
     active_since = fields.time(job.raw_status, "activeSince")
     return max(ended[0], active_since or ended[0])
+
+
+def needs_a_person(job: MLJob) -> bool:
+    """Return whether an MLJob probably waits until a person acts: a run can't be submitted, the
+    last attempt has failed, or the run waits for a person, for example because its DAG is paused.
+    """
+    return job.reason in _HELD_UP or (job.phase == "Pending" and job.reason not in _PATIENT)

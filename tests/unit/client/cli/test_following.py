@@ -270,6 +270,41 @@ def test_worst_end_decides_for_several(
     assert plugin("wait", *names, "--timeout=50ms", "--quiet") == (code, "", "")
 
 
+def pending(reason: str, message: str) -> Status:
+    return {**running(), "phase": "Pending", "reason": reason, "message": message}
+
+
+@pytest.mark.parametrize(("options", "shown"), [((), True), (("--quiet",), False)])
+def test_wait_tells_each_message_of_an_mljob_that_waits_for_a_person_once(
+    options: tuple[str, ...], shown: bool, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    unknown, paused = "Airflow knows no DAG 'train_modle'.", "The DAG is paused."
+    cluster.put("digits", status=pending("DagNotFound", unknown))
+    when_watched(
+        cluster,
+        lambda: cluster.put(
+            "digits", status=pending("DagNotFound", unknown) | {"lastEventTime": "2026-01-01T00:00:09Z"}
+        ),
+        lambda: cluster.put("digits", status=running(reason="DagPaused", message=paused)),
+        lambda: cluster.put("digits", status=pending("DagNotFound", unknown)),
+        lambda: cluster.put("digits", status=succeeded()),
+    )
+    told = plugin("wait", "digits", *options)
+    assert told.code == 0
+    lines = [f"MLJob digits waits: {message}" for message in (unknown, paused)]
+    assert told.err.splitlines() == (lines if shown else [])
+    assert len(told.out.splitlines()) == shown
+
+
+@pytest.mark.parametrize("reason", ["Submitting", "ConcurrencyLimit", "WaitingForMLJob", "TaskRunning"])
+def test_wait_tells_no_message_while_nothing_is_wrong(reason: str, cluster: MLJobCluster, plugin: Plugin) -> None:
+    phase = "Running" if reason == "TaskRunning" else "Pending"
+    cluster.put("digits", status=pending(reason, "The MLJob goes on by itself.") | {"phase": phase})
+    when_watched(cluster, lambda: cluster.put("digits", status=succeeded()))
+    told = plugin("wait", "digits")
+    assert (told.code, told.err) == (0, "")
+
+
 @pytest.mark.parametrize("arguments", [(), ("digits", "-l", "a=b")])
 def test_wait_needs_names_or_a_selector(arguments: tuple[str, ...], cluster: MLJobCluster, plugin: Plugin) -> None:
     cluster.put("digits")

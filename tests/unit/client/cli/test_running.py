@@ -76,6 +76,20 @@ def test_run_that_waits_has_the_code_of_the_end(
     assert plugin("run", "train", "--name=digits", option).code == code
 
 
+def test_run_that_waits_says_at_once_that_the_dag_does_not_exist(cluster: MLJobCluster, plugin: Plugin) -> None:
+    unknown = "Airflow knows no DAG 'train_modle'. Did you mean train_model?"
+    statuses = [running(phase="Pending", reason="DagNotFound", message=unknown), succeeded()]
+
+    def operator(asked: Asked) -> None:
+        if asked.query.get("watch") == "true":
+            while statuses:
+                cluster.put("typo", status=statuses.pop(0))
+
+    cluster.interfere = operator
+    told = plugin("run", "train_modle", "--name=typo", "--wait")
+    assert (told.code, told.err) == (0, f"MLJob typo waits: {unknown}\n")
+
+
 def test_name_is_made_of_the_dag_and_a_suffix(cluster: MLJobCluster, plugin: Plugin) -> None:
     names = [plugin("run", "train_model", "-o", "name").out for _ in range(2)]
     assert all(name.startswith("mljob.mljob.dev/train-model-") for name in names)
