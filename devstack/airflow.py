@@ -36,6 +36,8 @@ _OWN_DAGS = {
     "mljob": ROOT / "airflow-provider" / "src" / "mljob_airflow" / "dags",
     "examples": ROOT / "airflow-provider" / "example_dags",
 }
+DATA_DIR = "MLJOB_DATA_DIR"
+"""The environment variable with the folder for the datasets and models of the example DAGs."""
 
 
 class Airflow:
@@ -184,6 +186,7 @@ class Airflow:
             "AIRFLOW__MLJOB__KAFKA_CONFIG_ID": "kafka_default",
             "AIRFLOW__MLJOB__SOURCE": "devstack",
             "AIRFLOW__MLJOB__REPORT_DIR": str(self._directory / "reports"),
+            DATA_DIR: str(self._directory / "data"),
         } | dict(self._overrides)
 
     def _bundles(self) -> list[dict[str, object]]:

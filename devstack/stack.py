@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from devstack import binaries
-from devstack.airflow import USER, Airflow
+from devstack.airflow import DATA_DIR, USER, Airflow
 from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, ENVIRONMENT, NEWEST, OLDEST, SIMULATED
 from devstack.caches import locked, remove_tree
 from devstack.choices import COVERAGE, Choices, chosen_environment
@@ -72,10 +72,11 @@ class Stack:
             dags_folders: Additional folders with DAGs.
             dags_repositories: Additional git repositories, whose branch `main` has DAGs. The
                 Airflow `oldest` can't use them, because its environment has no provider for git.
-            extra_env: Environment variables. Airflow gets the variables `AIRFLOW*` and
-                `PYTHONPATH`, and the operator gets the variables `MLJOB_*`. Each of these variables
-                overrides the variable of the same name in the caller's environment. Variables for
-                the stack itself, such as `MLJOB_CACHE_DIR`, have no effect here.
+            extra_env: Environment variables. Airflow gets the variables `AIRFLOW*`,
+                `PYTHONPATH` and `MLJOB_DATA_DIR`, and the operator gets the variables `MLJOB_*`.
+                Each of these variables overrides the variable of the same name in the caller's
+                environment. Variables for the stack itself, such as `MLJOB_CACHE_DIR`, have no
+                effect here.
             airflow: `newest` or `oldest` for a supported version of Airflow, or `simulated` for
                 the simulated Airflow of the benchmarks.
 
@@ -267,7 +268,7 @@ class Stack:
         overrides = {
             name: value
             for name, value in self._choices.environment.items()
-            if name.startswith(("AIRFLOW", "PYTHONPATH", COVERAGE))
+            if name.startswith(("AIRFLOW", "PYTHONPATH", COVERAGE)) or name == DATA_DIR
         }
         return Airflow(
             AIRFLOW_ENVIRONMENTS[self._choices.airflow],

@@ -199,6 +199,18 @@ def test_the_variables_of_coverage_reach_airflow_and_not_the_operator(
     assert not any(name.startswith("COVERAGE") for name in bare_stack._operator.environment())
 
 
+def test_the_data_of_the_example_dags_is_in_the_stack_unless_a_person_chooses_a_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MLJOB_DATA_DIR", raising=False)
+    stack = Stack(tmp_path / "stack")
+    assert stack._airflow.environment()["MLJOB_DATA_DIR"] == str(stack.directory / "data")
+    monkeypatch.setenv("MLJOB_DATA_DIR", "/srv/models")
+    chosen = Stack(tmp_path / "stack")
+    chosen._choices = Choices(environment=chosen_environment({}))
+    assert chosen._airflow.environment()["MLJOB_DATA_DIR"] == "/srv/models"
+
+
 def test_folders_and_git_repositories_are_dag_bundles_with_names_of_their_own(idle_stack: Stack) -> None:
     folders = (idle_stack.directory / "team" / "dags", idle_stack.directory / "other-team" / "dags")
     idle_stack.up(operator=False, dags_folders=folders, dags_repositories=(idle_stack.directory / "repository",))
