@@ -11,13 +11,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from devstack.progress import say
+
+_MAX_COMMAND = 200
+"""The maximum length of the command in a lock file, in characters."""
 
 
 def cache_directory() -> Path:
@@ -39,16 +44,25 @@ def locked(path: Path, waiting_for: str) -> Iterator[None]:
 
     If another process holds the lock, print that this process waits for the lock, and wait.
     `waiting_for` says what the other process does, for example "building kubectl". The printed text
-    contains `waiting_for`.
+    contains `waiting_for`, and the id and the command of the other process, which the file has
+    while the lock is held.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
+    with path.open("a+", errors="backslashreplace") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"  waiting for another process that is {waiting_for}")
+            handle.seek(0)
+            holder = handle.read() or "another process"
+            say(f"  waiting for {holder} that is {waiting_for}; Ctrl-C there ends it")
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} ({shlex.join(sys.orig_argv)[:_MAX_COMMAND]})")
+        handle.flush()
+        try:
+            yield
+        finally:
+            handle.truncate(0)
 
 
 @contextmanager

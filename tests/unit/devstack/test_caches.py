@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from devstack.caches import cache_directory, once, remove_tree, unused, used
+from devstack import caches
+from devstack.caches import cache_directory, locked, once, remove_tree, unused, used
 
 
 def test_an_entry_is_made_once(tmp_path: Path) -> None:
@@ -74,3 +77,28 @@ def test_environment_variables_choose_the_cache_directory(tmp_path: Path, monkey
     assert cache_directory() == tmp_path / "xdg" / "mljob-operator"
     monkeypatch.setenv("MLJOB_CACHE_DIR", str(tmp_path / "chosen"))
     assert cache_directory() == tmp_path / "chosen"
+
+
+def test_waiting_for_a_lock_names_the_process_that_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    told = threading.Event()
+
+    def say(text: str) -> None:
+        said.append(text)
+        told.set()
+
+    monkeypatch.setattr(caches, "say", say)
+    monkeypatch.setattr(sys, "orig_argv", ["python3", "-m", "devstack", "demo"])
+
+    def wait() -> None:
+        with locked(tmp_path / "lock", "starting the stack"):
+            pass
+
+    waiting = threading.Thread(target=wait)
+    with locked(tmp_path / "lock", "starting the stack"):
+        waiting.start()
+        assert told.wait(60)
+    waiting.join()
+    holder = f"process {os.getpid()} (python3 -m devstack demo)"
+    assert said == [f"  waiting for {holder} that is starting the stack; Ctrl-C there ends it"]
+    assert (tmp_path / "lock").read_text() == ""
