@@ -14,6 +14,7 @@ import yaml
 
 from mljob_airflow.cli import main
 from mljob_airflow.compatibility import read_dag_files
+from mljob_airflow.jobs import catalog
 from mljob_airflow.jobs.param_schema import problems
 from mljob_contract.mljob import MLJobSpec
 from tests.airflow.versions import DagSerialization, validate
@@ -220,6 +221,48 @@ def test_without_paths_the_configured_bundles_are_read(
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", bundle % tmp_path)
     done = run("list", dags=None)
     assert (done.returncode, "team.import" in done.stdout) == (0, True), done.stderr
+
+
+@pytest.fixture
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the only DAG bundle in Airflow's configuration."""
+    monkeypatch.setattr(catalog, "_configured_folders", lambda: [tmp_path])
+    return tmp_path
+
+
+def test_a_dag_that_is_not_in_airflows_configuration_may_be_elsewhere(configured: Path) -> None:
+    lines = run("explain", "team.import", dags=None).stderr.splitlines()
+    assert lines[-2:] == [
+        "error: there is no DAG 'team' in the DAG bundles of Airflow's configuration: there are no DAGs",
+        "To read other DAGs, name a DAG file or a folder with --dags",
+    ]
+    (configured / "job.py").write_text(REQUIRED)
+    lines = run("explain", "team.imprt", dags=None).stderr.splitlines()
+    assert lines[-2:] == [
+        "error: there is no DAG 'team.imprt' in the DAG bundles of Airflow's configuration: did you mean 'team.import'?",
+        "To read other DAGs, name a DAG file or a folder with --dags",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("explain", "train_wine"), "there is no DAG 'train_wine': there are no DAGs"),
+        (("manifests", "--dag", "train_wine"), "there is no DAG 'train_wine': there are no DAGs"),
+        (("manifests", "--all"), "no DAG is declared with mljob_dag: there are no DAGs"),
+    ],
+)
+def test_a_dag_that_is_not_found_may_be_in_a_file_that_airflow_cannot_import(
+    arguments: tuple[str, ...], error: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "bad_wine.py"
+    file.write_text("from airflow.sdk import DAG\n1 / 0\n")
+    done = run(*arguments, dags=file)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-2:] == [
+        f"error: {error}",
+        "DAGs may be missing, because Airflow can't import a file: see the warnings above",
+    ]
 
 
 def test_the_console_script_prints_nothing_but_the_manifest() -> None:

@@ -132,7 +132,8 @@ def _manifests(found: Catalog, options: argparse.Namespace) -> None:
     if options.all:
         entries = [entry for entry in found.dags.values() if entry.is_job]
         if not entries:
-            raise UsageError(f"no DAG is declared with mljob_dag; use --dag with one of: {_names(found.dags)}")
+            known = f"; use --dag with one of: {_names(found.dags)}" if found.dags else ": there are no DAGs"
+            raise UsageError(f"no DAG is declared with mljob_dag{known}{_where_else(found)}")
     else:
         entries = [_entry(found, dag_id) for dag_id in options.dag]
     if len(entries) != 1 and (options.name or options.set):
@@ -162,15 +163,23 @@ def _no_dag(path: str, found: Catalog) -> str:
     # beginning of the path that is most similar to the id of a DAG.
     beginnings = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
     close = [(given, dag_id) for given in beginnings if (dag_id := closest(given, found.dags))]
+    where = " in the DAG bundles of Airflow's configuration" if found.is_configured else ""
     if close:
         given, dag_id = max(close, key=lambda pair: likeness(*pair))
-        return f"there is no DAG {given!r}: did you mean {dag_id!r}?"
-    return f"there is no DAG {beginnings[-1]!r}: there are {_names(found.dags)}"
+        return f"there is no DAG {given!r}{where}: did you mean {dag_id!r}?{_where_else(found)}"
+    known = _names(found.dags) if found.dags else "no DAGs"
+    return f"there is no DAG {beginnings[-1]!r}{where}: there are {known}{_where_else(found)}"
+
+
+def _where_else(found: Catalog) -> str:
+    """Return the end of a message about DAGs that were not found: where else the DAGs may be."""
+    unread = (
+        "\nDAGs may be missing, because Airflow can't import a file: see the warnings above" if found.broken else ""
+    )
+    return unread + ("\nTo read other DAGs, name a DAG file or a folder with --dags" if found.is_configured else "")
 
 
 def _names(dags: Collection[str]) -> str:
-    if not dags:
-        return "no DAGs; name a DAG file or a folder with --dags"
     named = ", ".join(list(dags)[:MAX_NAMED])
     return (
         named

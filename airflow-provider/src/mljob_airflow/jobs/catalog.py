@@ -44,10 +44,13 @@ class Catalog:
     Attributes:
         dags: The DAGs by DAG id.
         broken: The error of each file that Airflow can't import, usually a traceback, by path.
+        is_configured: Whether the DAG files are those of the DAG bundles in Airflow's
+            configuration.
     """
 
     dags: Mapping[str, DagEntry]
     broken: Mapping[str, str] = field(default_factory=dict)
+    is_configured: bool = False
 
 
 def load(paths: Iterable[Path]) -> Catalog:
@@ -59,6 +62,7 @@ def load(paths: Iterable[Path]) -> Catalog:
     """
     dags: dict[str, DagEntry] = {}
     broken: dict[str, str] = {}
+    named = list(paths)
     # Switch off Airflow's log, which would show the traceback of each broken file. The command
     # prints the errors of broken files itself. The variable has an effect only before Airflow is
     # imported.
@@ -66,11 +70,11 @@ def load(paths: Iterable[Path]) -> Catalog:
     # Airflow and DAG files may write to stdout while they are imported. The command's own stdout
     # may be a manifest, so these texts go to stderr.
     with contextlib.redirect_stdout(sys.stderr), _without_garbage_collection():
-        for path in paths or _configured_folders():
+        for path in named or _configured_folders():
             bag = read_dag_files(path)
             broken |= {str(path / file) if path.is_dir() else str(path): why for file, why in bag.import_errors.items()}
             dags |= {dag_id: entry_of(dag) for dag_id, dag in bag.dags.items()}
-    return Catalog(dict(sorted(dags.items())), broken)
+    return Catalog(dict(sorted(dags.items())), broken, is_configured=not named)
 
 
 @contextlib.contextmanager
