@@ -164,7 +164,7 @@ def compare_jobs(
     if by is not None and not any(finite_number(result.get(by)) is not None for result in results):
         numbers = [name for name in named if any(finite_number(result.get(name)) is not None for result in results)]
         raise Invalid(
-            f"by: no MLJob has a number {by!r}{meant(by, numbers)}. There are: {', '.join(numbers[:20]) or 'none yet'}."
+            f"No MLJob has a number {by!r}{meant(by, numbers)}. There are: {', '.join(numbers[:20]) or 'none yet'}."
         )
     chosen = by or _default_result(named, results)
     if less_is_better is None:

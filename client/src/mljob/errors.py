@@ -260,3 +260,8 @@ def _text(value: Any, limit: int) -> str:
     from .text import plain
 
     return plain(value, limit) if isinstance(value, str) else ""
+
+
+def none_selected(selector: str, namespace: str) -> Invalid:
+    """Return the error for a label selector that no MLJob of the namespace matches."""
+    return Invalid(f"No MLJob in namespace {namespace} has the labels {selector}.")

@@ -310,6 +310,16 @@ def test_compare_takes_a_selector_names_or_handles(cluster: MLJobCluster, client
         assert [row["rate"] for row in found.to_rows()] == [0.2, 0.1]
 
 
+@pytest.mark.parametrize("by", [None, "accuracy"])
+def test_compare_of_no_mljobs_names_the_selector_and_the_namespace(by: str | None, client: Client) -> None:
+    with pytest.raises(errors.Invalid, match=r"^No MLJob in namespace team-a has the labels mljob\.dev/sweep=nope\.$"):
+        client.compare("mljob.dev/sweep=nope", by=by)
+    with pytest.raises(errors.Invalid, match=r"^No MLJob in namespace team-b has the labels a=b\.$"):
+        client.compare("a=b", by=by, namespace="team-b")
+    with pytest.raises(errors.Invalid, match=r"^selector: there are no names or handles of MLJobs to compare\.$"):
+        client.compare([], by=by)
+
+
 def test_watch_gives_changes_of_all_namespaces(cluster: MLJobCluster, client: Client) -> None:
     client.submit("train", name="a", namespace="x")
     client.submit("train", name="b", namespace="y")

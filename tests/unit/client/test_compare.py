@@ -87,7 +87,7 @@ def test_outputs_come_before_metrics_and_counters_are_never_the_best() -> None:
 
 
 def test_result_that_nobody_has_is_told_with_those_that_are_there() -> None:
-    with pytest.raises(Invalid, match=r"by: no MLJob has a number 'acc'\. There are: accuracy"):
+    with pytest.raises(Invalid, match=r"No MLJob has a number 'acc'\. There are: accuracy"):
         compare_jobs([job("a", outputs={"accuracy": 1, "name": "x"})], by="acc")
     with pytest.raises(Invalid, match=r"'accuracyy' \(did you mean accuracy\?\)\. There are: accuracy"):
         compare_jobs([job("a", outputs={"accuracy": 1, "name": "x"})], by="accuracyy")

@@ -51,11 +51,12 @@ def compare(
 
     Shows the params that differ, the outputs, and the metrics in each task's last report.
     """
+    from ..errors import none_selected
     from .pages import comparison_lines
 
     jobs = session.jobs(names, selector, at_least=0)
     if not jobs:
-        typer.echo(f"No MLJob in namespace {session.client.namespace} has the labels {selector}.", err=True)
+        typer.echo(str(none_selected(selector or "", session.client.namespace)), err=True)
         return
     from ..compare import MAX_COLUMNS, compare_jobs
 

@@ -147,13 +147,13 @@ class Session:
             NotFound: There is no MLJob for one of the names.
             Invalid: More MLJobs than :data:`MAX_NAMES` are chosen, or fewer than ``at_least``.
         """
-        from ..errors import Invalid
+        from ..errors import Invalid, none_selected
 
         if bool(names) is bool(selector):
             raise typer.BadParameter("Name MLJobs, or select them by labels with -l, and not both.")
         found = [self.job(name) for name in dict.fromkeys(names or ())] if names else self.client.list_jobs(selector)
         if len(found) < at_least:
-            raise Invalid(f"No MLJob in namespace {self.client.namespace} has the labels {selector}.")
+            raise none_selected(selector or "", self.client.namespace)
         if len(found) > MAX_NAMES:
             raise Invalid(f"{len(found)} MLJobs are more than {MAX_NAMES}. Select fewer.")
         return found

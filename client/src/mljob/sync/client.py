@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from ..changes import Change
-from ..errors import AlreadyExists, Invalid, KindNotServed, NotFound
+from ..errors import AlreadyExists, Invalid, InvalidArgument, KindNotServed, NotFound, none_selected
 from ..kubeconfig import load
 from ..manifest import REQUEST_ID, manifest, random_name
 from ..resource import MLJob
@@ -227,7 +227,8 @@ class Client:
             namespace: The namespace. Default: the client's.
 
         Raises:
-            Invalid: No MLJob has a number as the output or metric ``by``.
+            Invalid: No MLJob matches the label selector, no names or handles are given, or no MLJob
+                has a number as the output or metric ``by``.
             NotFound: There is no MLJob for one of the names or handles.
         """
         if isinstance(selector, str):
@@ -236,6 +237,10 @@ class Client:
             jobs = [(self.get(job, namespace)).state if isinstance(job, str) else job.refresh() for job in selector]
         from ..compare import compare_jobs
 
+        if not jobs:
+            if isinstance(selector, str):
+                raise none_selected(selector, namespace or self.namespace)
+            raise InvalidArgument("selector: there are no names or handles of MLJobs to compare.")
         return compare_jobs(jobs, by=by, less_is_better=less_is_better)
 
     def _create(self, wanted: dict[str, Any], *, adopt: bool = False) -> MLJob:

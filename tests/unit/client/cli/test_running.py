@@ -400,7 +400,7 @@ def test_compare_by_a_result_that_no_mljob_has_names_those_there_are(cluster: ML
     results(cluster)
     told = plugin("compare", "-l", "team=vision", "--by=f1")
     assert told.code == 4
-    assert "'f1'. There are: accuracy." in told.err
+    assert told.err == "Error: No MLJob has a number 'f1'. There are: accuracy.\n"
 
 
 @pytest.mark.parametrize(("output", "load"), [("json", json.loads), ("yaml", yaml.safe_load)])
