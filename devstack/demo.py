@@ -228,8 +228,8 @@ The stack is still running. What to try next:
 
   {f". {env}":<50} # kubectl, helm and the variables of this stack
   make demo-platform                                 # dataset, features, model, predictions, a paused DAG
-  kubectl apply -f examples/                         # train a model, and compute a week of statistics
-  kubectl mljob list -w                              # ... and watch both; kubectl mljob -h has more
+  kubectl apply -f examples/daily-statistics.yaml    # compute a week of statistics
+  kubectl mljob list -w                              # ... and watch; kubectl mljob -h has more
   kubectl mljob ui                                   # the same in a browser, with graphs, curves and logs
   make up DAGS_FOLDERS=$HOME/dags                    # with DAGs of your own; docs/data-scientist.md shows one
   kubectl explain mljob.spec                         # the fields of an MLJob
