@@ -195,7 +195,9 @@ def test_unusable_kubeconfig_is_told_with_its_file(tmp_path: Path, content: Conf
 
 
 def test_missing_kubeconfig_says_where_it_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"home/\.kube/config does not exist\. Set KUBECONFIG"):
+    with pytest.raises(
+        ConfigError, match=r"home/\.kube/config does not exist\. Set KUBECONFIG, .* with --kubeconfig, "
+    ):
         load()
     with pytest.raises(ConfigError, match="nowhere: the kubeconfig does not exist"):
         load(tmp_path / "nowhere")

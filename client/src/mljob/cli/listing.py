@@ -101,7 +101,7 @@ def _print(session: Session, jobs: list[MLJob], *, with_namespace: bool, filtere
     if not jobs:
         where = "any namespace" if with_namespace else f"namespace {session.client.namespace}"
         what = "No MLJob matches" if filtered else "There are no MLJobs"
-        start = "" if filtered else " Start one: kubectl mljob run DAG_ID"
+        start = "" if filtered else f" Start one: kubectl mljob run DAG_ID {session.scope}".rstrip()
         typer.echo(f"{what} in {where}.{start}", err=True)
         return
     screen, at = Screen(), now()

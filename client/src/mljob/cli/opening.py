@@ -32,6 +32,7 @@ def open_run(
     """
     from mljob_contract.task_page import task_page
 
+    from ..findings import meant
     from ..render import fields
     from ..render.explanation import safe_url
     from ..render.tasks import tasks_of
@@ -43,7 +44,7 @@ def open_run(
     else:
         tasks = {each.task_id: each for each in tasks_of(job.state.raw_status)}
         known = ", ".join(list(tasks)[:20]) or "none yet"
-        what = f"no page of task {task[:100]!r}. Its tasks: {known}"
+        what = f"no page of task {task[:100]!r}{meant(task, tasks)}. Its tasks: {known}"
         found = tasks.get(task)
         page = task_page(run, task) if found and run else ""
         url = safe_url(found.url if found and found.url else page)

@@ -325,6 +325,13 @@ def test_open_prints_the_page_where_there_is_no_browser(
     assert plugin("open", "digits", "--print").out == f"{URL}\n"
 
 
+def test_open_of_a_misspelt_task_names_the_similar_one(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=running(dagRunUrl=URL, tasks=[{"taskId": "load"}, {"taskId": "fit"}]))
+    told = plugin("open", "digits", "fitt")
+    assert (told.code, told.out) == (4, "")
+    assert told.err == "Error: MLJob digits has no page of task 'fitt' (did you mean fit?). Its tasks: load, fit.\n"
+
+
 @pytest.mark.parametrize("url", ["", "file:///etc/passwd", "javascript:alert(1)", "https://a\x1b[2J", "https://a b"])
 def test_open_opens_nothing_but_pages_of_the_web(
     url: str, cluster: MLJobCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch

@@ -109,6 +109,8 @@ def test_empty_list_says_what_to_do(plugin: Plugin) -> None:
     told = plugin("list")
     assert (told.code, told.out) == (0, "")
     assert told.err == "There are no MLJobs in namespace team-a. Start one: kubectl mljob run DAG_ID\n"
+    told = plugin("list", "-n", "nowhere")
+    assert told.err == "There are no MLJobs in namespace nowhere. Start one: kubectl mljob run DAG_ID -n nowhere\n"
     assert plugin("list", "-A", "-l", "a=b").err == "No MLJob matches in any namespace.\n"
 
 
