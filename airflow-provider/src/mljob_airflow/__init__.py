@@ -28,6 +28,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mljob_airflow import supervisor as _supervisor  # noqa: F401 - it must be loaded before a task forks
+
 if TYPE_CHECKING:
     from mljob_airflow.events.callbacks import mljob_callbacks, mljob_of
     from mljob_airflow.jobs.declaration import mljob_dag

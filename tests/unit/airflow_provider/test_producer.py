@@ -46,7 +46,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     # Only the metadata has the address on which the broker of the mock cluster listens.
     address = next(iter(made.list_topics(timeout=10).brokers.values()))
     servers = f"{address.host}:{address.port}"
-    monkeypatch.setattr(producer, "_connect", lambda _: producer.make_producer({"bootstrap.servers": servers}))
+    monkeypatch.setattr(producer, "_look_up", lambda _: {"bootstrap.servers": servers})
     yield servers
     made.flush(1)
 
@@ -56,7 +56,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         properties = {"bootstrap.servers": f"127.0.0.1:{taken.getsockname()[1]}", **HOUR_LONG_DELIVERY}
-    monkeypatch.setattr(producer, "_connect", lambda _: producer.make_producer(properties))
+    monkeypatch.setattr(producer, "_look_up", lambda _: properties)
 
 
 def received(servers: str, count: int) -> list[dict[str, object]]:
@@ -104,7 +104,7 @@ def test_the_wait_for_a_broker_that_does_not_answer_is_bounded(
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         properties = {"bootstrap.servers": f"127.0.0.1:{silent.getsockname()[1]}", **HOUR_LONG_DELIVERY}
-        monkeypatch.setattr(producer, "_connect", lambda _: producer.make_producer(properties))
+        monkeypatch.setattr(producer, "_look_up", lambda _: properties)
         producer.send(event())
         began = time.monotonic()
         producer.flush(0.5)
@@ -115,11 +115,11 @@ def test_the_wait_for_a_broker_that_does_not_answer_is_bounded(
 def test_a_missing_connection_is_read_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     asked = []
 
-    def connect(kafka_config_id: str) -> None:
+    def look_up(kafka_config_id: str) -> None:
         asked.append(kafka_config_id)
         raise LookupError(f"The conn_id `{kafka_config_id}` isn't defined")
 
-    monkeypatch.setattr(producer, "_connect", connect)
+    monkeypatch.setattr(producer, "_look_up", look_up)
     for _ in range(3):
         with producer.logging_errors("event"):
             producer.send(event())
@@ -169,11 +169,14 @@ def _send_from_child(done: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_forked_child_has_its_own_producer(broker: str) -> None:
+def test_a_forked_child_has_its_own_producer_with_the_configuration_of_its_parent(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     producer.send(event(task_id="parent"))
     producer.flush(5)
     fork = multiprocessing.get_context("fork")
     done = fork.Queue()
+    monkeypatch.setattr(producer, "_look_up", lambda _: pytest.fail("the child has read the Connection"))
     child = fork.Process(target=_send_from_child, args=(done,))
     child.start()
     assert done.get(timeout=180) == child.pid

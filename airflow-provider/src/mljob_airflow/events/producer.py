@@ -3,6 +3,9 @@ after a short delay.
 
 The first call of :func:`send` in a process makes a Kafka producer, and later calls use it again. A
 forked process makes its own producer, because the producer's threads stay in the parent process.
+The forked process uses the configuration that its parent has read from the Airflow Connection,
+because it can't read the Connection itself (:mod:`mljob_airflow.supervisor`). If the parent has not
+sent an event, the forked process sends no events.
 
 If :func:`send` fails, its callers log the error and continue (:func:`logging_errors`). If events
 are lost, the operator still reads the states of runs and tasks from Airflow's REST API. The
@@ -22,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mljob_airflow import settings
+from mljob_airflow import settings, supervisor
 from mljob_airflow.events.cloudevents import Message, message_from_cancellation, message_from_event
 from mljob_contract.events import RunCancellation, TaskEvent
 
@@ -66,6 +69,7 @@ can override each property."""
 class _State:
     def __init__(self) -> None:
         self.pid = os.getpid()
+        self.config: dict[str, Any] | None = None
         self.producer: Any = None
         self.unavailable = False
         self.warned: set[tuple[str, str]] = set()
@@ -141,7 +145,7 @@ def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
             message.
     """
     reported: list[Any] = []
-    connected = _connect(settings.kafka_config_id())
+    connected = make_producer(_look_up(settings.kafka_config_id()))
     connected.produce(
         topic,
         key=message.key,
@@ -187,7 +191,9 @@ def _producer() -> Any:
         # If the connection fails, "unavailable" stays true and there is no further attempt, because
         # an Airflow Connection that is missing at the start of a task is also missing at its end.
         state.unavailable = True
-        state.producer = _connect(settings.kafka_config_id())
+        if state.config is None:
+            state.config = _look_up(settings.kafka_config_id())
+        state.producer = make_producer(state.config)
         state.unavailable = False
     return state.producer
 
@@ -200,20 +206,27 @@ def _current_state() -> _State:
         # This process was forked. Keep a reference to the parent's producer, because the producer's
         # destructor would wait for threads that don't exist in this process.
         parent, _state = _state, _State()
+        _state.config = parent.config
         _state.inherited = (parent.producer, parent.inherited)
     return _state
 
 
-def _connect(kafka_config_id: str) -> Any:
+def _look_up(kafka_config_id: str) -> dict[str, Any]:
+    """Return the producer's properties from an Airflow Connection."""
+    if supervisor.is_inherited():
+        raise RuntimeError(
+            "this process was forked before the task had sent an event: call report() in the task's own process before the fork"
+        )
     # Imported here, because the import would slow down Airflow's start and the parsing of DAG
     # files.
     from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
     class Hook(KafkaProducerHook):  # type: ignore[misc]
         def _get_client(self, config: dict[str, Any]) -> Any:
-            return make_producer(config)
+            return config
 
-    return Hook(kafka_config_id=kafka_config_id).get_conn
+    config: dict[str, Any] = Hook(kafka_config_id=kafka_config_id).get_conn
+    return config
 
 
 def make_producer(config: dict[str, Any]) -> Any:

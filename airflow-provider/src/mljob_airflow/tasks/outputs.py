@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mljob_airflow import supervisor
 from mljob_airflow.compatibility import assert_supported, installed_version
 from mljob_airflow.tasks import omissions
 from mljob_airflow.tasks.names import status_name
@@ -65,7 +66,9 @@ def publish_outputs(**outputs: Any) -> None:
     - a value with more than 32 levels, with a key that Airflow reserves, or with a string that is
       not valid Unicode;
     - an output with the reserved name ``mljob_outputs_omitted``;
-    - the largest values, if all outputs of the task together are more than 8,192 bytes as JSON.
+    - the largest values, if all outputs of the task together are more than 8,192 bytes as JSON;
+    - all outputs of a process that the task has forked. Return the values to the task's own
+      process, and publish them there. ``.status.outputsOmitted`` does not name these outputs.
 
     Args:
         outputs: JSON values by name. Paths become strings, and NumPy numbers become Python numbers.
@@ -81,6 +84,8 @@ def publish_outputs(**outputs: Any) -> None:
         log.debug("Not in an Airflow task: outputs %s are not published.", sorted(values))
         return
     try:
+        if supervisor.is_inherited():
+            raise RuntimeError("this process was forked by the task: publish in the task's own process")
         _publish(ti, values, list(refused))
     except Exception as error:
         omissions.warn(

@@ -31,7 +31,8 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
     """Report progress and metrics of the running task.
 
     The function never raises an exception and never waits for Kafka, so a loop can call it often.
-    Outside of an Airflow task the function does nothing.
+    Outside of an Airflow task the function does nothing. A process that the task forks can report if
+    the task has sent an event before: its start (:func:`.mljob_callbacks`), or a report.
 
     Args:
         progress: The fraction of this task's work that is done, from 0 to 1. With ``None``, the
