@@ -112,6 +112,38 @@ def test_the_wait_for_a_broker_that_does_not_answer_is_bounded(
     assert len(warnings(caplog)) == 1
 
 
+class UnansweringKafka:
+    """A fake producer that delivers nothing, and the clock by which it waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def flush(self, seconds: float) -> int:
+        self.now += seconds
+        return 1
+
+
+@pytest.mark.parametrize("brokers_unavailable", [False, True], ids=["brokers-do-not-answer", "no-broker-is-reached"])
+def test_callbacks_of_many_lost_tasks_in_one_process_do_not_each_wait_for_kafka(
+    monkeypatch: pytest.MonkeyPatch, brokers_unavailable: bool
+) -> None:
+    kafka = UnansweringKafka()
+    monkeypatch.setattr(producer, "time", kafka)
+    state = producer._current_state()
+    state.producer, state.brokers_unavailable = kafka, brokers_unavailable
+    for _ in ("start", "end"):
+        began = kafka.now
+        producer.flush(producer.DELIVERY_SECONDS)
+        longest = producer.UNAVAILABLE_SECONDS if brokers_unavailable else producer.DELIVERY_SECONDS
+        assert kafka.now - began == pytest.approx(longest, abs=producer.STEP_SECONDS * 1.01)
+    for _ in range(200):
+        producer.flush(producer.DELIVERY_SECONDS)
+    assert kafka.now <= producer.MAX_VAIN_SECONDS + 203 * producer.STEP_SECONDS
+
+
 def test_a_missing_connection_is_read_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     asked = []
 

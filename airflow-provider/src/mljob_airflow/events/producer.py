@@ -40,6 +40,14 @@ task's process then ends at once, and the events in librdkafka's buffer are lost
 UNAVAILABLE_SECONDS = 0.3
 """The maximum number of seconds that the start and the end of a task wait if no broker can be
 reached."""
+MAX_VAIN_SECONDS = 2 * DELIVERY_SECONDS
+"""The maximum number of seconds that a process waits in vain for deliveries: at the start and at the
+end of a task. The DAG processor runs the callbacks of all lost tasks of a DAG file in one process,
+and ends this process after ``[dag_processor] dag_file_processor_timeout`` (50 seconds by default).
+"""
+STEP_SECONDS = 0.05
+"""The number of seconds after which a wait for deliveries looks whether it goes on, and the minimum
+of each wait."""
 
 MAX_WARNINGS = 20
 """The maximum number of warnings of a process."""
@@ -74,6 +82,7 @@ class _State:
         self.unavailable = False
         self.warned: set[tuple[str, str]] = set()
         self.brokers_unavailable = False
+        self.vain_seconds = 0.0
         self.inherited: Any = None
 
 
@@ -112,17 +121,21 @@ def flush(timeout: float) -> None:
 
     Args:
         timeout: The maximum number of seconds to wait. If no broker can be reached, the maximum is
-            :data:`UNAVAILABLE_SECONDS`.
+            :data:`UNAVAILABLE_SECONDS`. If earlier waits of this process ended with undelivered
+            events, all these waits together last at most :data:`MAX_VAIN_SECONDS`, and each
+            further wait lasts :data:`STEP_SECONDS`.
     """
     state = _current_state()
     if state.producer is None:
         return
     began = time.monotonic()
+    limit = min(timeout, MAX_VAIN_SECONDS - state.vain_seconds)
     # Flush in small steps. librdkafka calls _on_error during a flush, and _on_error notes that no
     # broker can be reached.
-    while undelivered := state.producer.flush(0.05):
+    while undelivered := state.producer.flush(STEP_SECONDS):
         waited = time.monotonic() - began
-        if waited >= timeout or (state.brokers_unavailable and waited >= UNAVAILABLE_SECONDS):
+        if waited >= limit or (state.brokers_unavailable and waited >= UNAVAILABLE_SECONDS):
+            state.vain_seconds += waited
             warn_once("Kafka did not take %d event(s) within %.1f s. The task is not affected.", undelivered, waited)
             return
 
