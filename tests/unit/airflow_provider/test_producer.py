@@ -112,14 +112,18 @@ def test_the_wait_for_a_broker_that_does_not_answer_is_bounded(
     assert len(warnings(caplog)) == 1
 
 
-class UnansweringKafka:
-    """A fake producer that delivers nothing, and the clock by which it waits."""
+class Clock:
+    """A clock that the test sets, in place of the module ``time``."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def monotonic(self) -> float:
         return self.now
+
+
+class UnansweringKafka(Clock):
+    """A fake producer that delivers nothing, and the clock by which it waits."""
 
     def flush(self, seconds: float) -> int:
         self.now += seconds
@@ -144,7 +148,50 @@ def test_callbacks_of_many_lost_tasks_in_one_process_do_not_each_wait_for_kafka(
     assert kafka.now <= producer.MAX_VAIN_SECONDS + 203 * producer.STEP_SECONDS
 
 
-def test_a_missing_connection_is_read_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("attempt_seconds", "pause"),
+    [(0.0, producer.RETRY_SECONDS), (30.0, 300.0)],
+    ids=["quick-answer", "supervisor-repeats-the-request"],
+)
+def test_connection_that_cannot_be_read_is_read_again_after_a_pause(
+    broker: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    attempt_seconds: float,
+    pause: float,
+) -> None:
+    clock, attempts = Clock(), []
+
+    def look_up(_: str) -> dict[str, str]:
+        attempts.append(clock.now)
+        clock.now += attempt_seconds
+        if len(attempts) < 3:
+            raise LookupError("The conn_id `kafka_default` isn't defined")
+        return {"bootstrap.servers": broker}
+
+    def report() -> None:
+        with producer.logging_errors("progress report"):
+            producer.send(event(EventName.TASK_PROGRESS))
+
+    monkeypatch.setattr(producer, "time", clock)
+    monkeypatch.setattr(producer, "_look_up", look_up)
+    report()
+    for number in (1, 2):
+        may_retry_at = clock.now + pause
+        clock.now = may_retry_at - 1
+        report()
+        assert len(attempts) == number
+        clock.now = may_retry_at
+        report()
+    assert len(attempts) == 3
+    assert len(warnings(caplog)) == 1
+    assert producer._current_state().producer.flush(180) == 0
+    assert [message["event"] for message in received(broker, 1)] == ["task_instance.progress"]
+
+
+def test_a_missing_connection_is_read_once_in_a_short_task(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     asked = []
 
     def look_up(kafka_config_id: str) -> None:

@@ -18,6 +18,7 @@ message is not delivered.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 import uuid
@@ -48,6 +49,8 @@ and ends this process after ``[dag_processor] dag_file_processor_timeout`` (50 s
 STEP_SECONDS = 0.05
 """The number of seconds after which a wait for deliveries looks whether it goes on, and the minimum
 of each wait."""
+RETRY_SECONDS = 60.0
+"""The minimum number of seconds after which a process tries again to make a producer."""
 
 MAX_WARNINGS = 20
 """The maximum number of warnings of a process."""
@@ -79,7 +82,7 @@ class _State:
         self.pid = os.getpid()
         self.config: dict[str, Any] | None = None
         self.producer: Any = None
-        self.unavailable = False
+        self.next_attempt_at = -math.inf
         self.warned: set[tuple[str, str]] = set()
         self.brokers_unavailable = False
         self.vain_seconds = 0.0
@@ -92,13 +95,15 @@ _state: _State | None = None
 def send(event: TaskEvent | RunCancellation) -> None:
     """Send an event without waiting for the delivery.
 
-    If the producer can't be made, the first call in a process raises the error, and later calls
-    drop their events.
+    If the producer can't be made, the call raises the error. The calls of the next
+    :data:`RETRY_SECONDS` drop their events. If the failed attempt took longer than a tenth of
+    :data:`RETRY_SECONDS`, the calls drop their events for ten times as long as the attempt took.
 
     Raises:
         BufferError: librdkafka's buffer is full.
         confluent_kafka.KafkaException: librdkafka refuses the event, for example because the event
             is too large.
+        Exception: The producer can't be made from the Airflow Connection.
     """
     producer = _producer()
     if producer is None:
@@ -200,14 +205,19 @@ def warn_once(message: str, *args: object, kind: str = "") -> None:
 
 def _producer() -> Any:
     state = _current_state()
-    if state.producer is None and not state.unavailable:
-        # If the connection fails, "unavailable" stays true and there is no further attempt, because
-        # an Airflow Connection that is missing at the start of a task is also missing at its end.
-        state.unavailable = True
-        if state.config is None:
-            state.config = _look_up(settings.kafka_config_id())
-        state.producer = make_producer(state.config)
-        state.unavailable = False
+    if state.producer is None and (began := time.monotonic()) >= state.next_attempt_at:
+        try:
+            config = state.config or _look_up(settings.kafka_config_id())
+            state.producer = make_producer(config)
+            state.config = config
+        except Exception:
+            # Airflow raises the same error for a missing Connection as for an API server that can't
+            # be reached. So there is another attempt after any error. An attempt may take long,
+            # because Airflow's supervisor repeats requests that fail. The pause limits the attempts
+            # to a tenth of the task's time.
+            now = time.monotonic()
+            state.next_attempt_at = now + max(RETRY_SECONDS, 10 * (now - began))
+            raise
     return state.producer
 
 
