@@ -113,6 +113,7 @@ def params_of(dag: DAG, conf: dict[str, Any]) -> Any:
     [
         pytest.param({**RUN, "reason": "the MLJob was deleted"}, id="what the operator gives"),
         pytest.param({**RUN, "teardown_seconds": 0.5}, id="a bound for teardown tasks"),
+        pytest.param({**RUN, "teardown_seconds": 600}, id="the longest time for teardown tasks"),
         pytest.param({"targets": [RUN, {**RUN, "dag_run_id": "other"}], "mode": "immediate"}, id="several"),
     ],
 )
@@ -129,6 +130,7 @@ def test_the_cancellation_dag_accepts_valid_params(canceller: DAG, conf: dict[st
         pytest.param({"targets": "train/run"}, id="a target as a text"),
         pytest.param({**RUN, "mode": "kill"}, id="another mode"),
         pytest.param({**RUN, "teardown_seconds": -1}, id="a time before now"),
+        pytest.param({**RUN, "teardown_seconds": 601}, id="a time that is too long"),
     ],
 )
 def test_the_cancellation_dag_refuses_invalid_params(canceller: DAG, conf: dict[str, Any]) -> None:

@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from mljob_airflow.cancellation.airflow_runs import AirflowRuns
-from mljob_airflow.cancellation.plan import BatchResult, Task
+from mljob_airflow.cancellation.airflow_runs import AirflowRuns, unfinished_states
+from mljob_airflow.cancellation.plan import FINISHED_TASK_STATES, BatchResult, Task
 from mljob_airflow.cancellation.plan import TaskInstance as UnfinishedTask
 from mljob_airflow.monitoring import rest_reader
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
@@ -152,6 +152,21 @@ def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursor
     server.lists["/dags/churn/dagRuns/run/taskInstances"] = ("task_instances", rows)
     found = AirflowRuns(server.endpoint).task_instances("churn", "run")
     assert [instance.task_id for instance in found] == [row["task_id"] for row in rows]
+
+
+def test_a_cancellation_lists_the_unfinished_task_instances_only(server: Server) -> None:
+    server.lists[RUN] = ("task_instances", [row(0, state=None)])
+    found = AirflowRuns(server.endpoint).unfinished_task_instances("churn", "run")
+    assert [instance.state for instance in found] == [None]
+    assert server.asked[-1][1]["state"] == unfinished_states()
+
+
+def test_this_airflow_accepts_the_unfinished_states_and_they_are_all() -> None:
+    from airflow.api_fastapi.common import parameters
+    from airflow.utils.state import TaskInstanceState
+
+    accepted = parameters._transform_ti_states(unfinished_states())
+    assert set(accepted) == {None, *(state for state in TaskInstanceState if state.value not in FINISHED_TASK_STATES)}
 
 
 def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server: Server) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mljob_airflow.cancellation.plan import BATCH_SIZE, BatchResult, Task, TaskInstance, batches
+from mljob_airflow.cancellation.plan import BATCH_SIZE, FINISHED_TASK_STATES, BatchResult, Task, TaskInstance, batches
 from mljob_airflow.cancellation.runs import (
     MAX_ERROR_LENGTH,
     MAX_ERRORS,
@@ -57,6 +58,8 @@ class FakeRuns:
     notes: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     complaint: str = "is not in the DAG"
+    listings: int = 0
+    """The number of requests that listed all task instances, also those that have ended."""
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
         return self.run
@@ -68,8 +71,11 @@ class FakeRuns:
         return self.dag
 
     def task_instances(self, dag_id: str, dag_run_id: str) -> Iterable[TaskInstance]:
-        self._schedule()
-        return [TaskInstance(task_id, index, state) for (task_id, index), state in self.states.items()]
+        self.listings += 1
+        return self._listed()
+
+    def unfinished_task_instances(self, dag_id: str, dag_run_id: str) -> Iterable[TaskInstance]:
+        return [ti for ti in self._listed() if ti.state not in FINISHED_TASK_STATES]
 
     def fail_task_instances(
         self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance], reason: str
@@ -107,6 +113,10 @@ class FakeRuns:
             if task_id not in self.forgotten
         ):
             self.run = "failed"
+
+    def _listed(self) -> list[TaskInstance]:
+        self._schedule()
+        return [TaskInstance(task_id, index, state) for (task_id, index), state in self.states.items()]
 
     def _schedule(self) -> None:
         work = [state for (task_id, _), state in self.states.items() if task_id not in self._teardowns()]
@@ -314,6 +324,14 @@ def test_a_run_that_has_not_started_does_not_wait_for_teardown_tasks() -> None:
     assert runs.clock.now < 1
 
 
+def test_the_wait_for_teardown_tasks_does_not_list_ended_task_instances() -> None:
+    runs = with_teardown(work="running", release=None)
+    runs.teardown_ends = False
+    cancel(runs)
+    assert runs.clock.now >= 30
+    assert runs.listings == 1, "only to find out whether a task has started"
+
+
 def test_a_teardown_task_that_did_not_end_is_named() -> None:
     runs = with_teardown(work="running", release=None)
     runs.teardown_ends = False
@@ -384,6 +402,47 @@ def test_runs_are_cancelled_in_parallel() -> None:
     targets = [Target(str(number), "run") for number in range(PARALLEL_RUNS)]
     found = list(cancel_runs(Meeting, targets, reason="why"))
     assert [summary.outcome for summary in found] == [CancellationOutcome.ALREADY_OVER] * PARALLEL_RUNS
+
+
+class Stopped(BaseException):
+    """Stands for ``AirflowTaskTimeout`` and other exceptions with which Airflow stops a task."""
+
+
+@pytest.mark.parametrize("waits_for", ["teardown", "end", "task"])
+def test_a_cancellation_ends_when_airflow_stops_the_task(waits_for: str) -> None:
+    runs = with_teardown(work="failed", release="running")
+    runs.teardown_ends = False
+    if waits_for == "end":
+        runs = FakeRuns(dag=[Task("fit")], states={("fit", -1): "failed"}, run_can_fail=False)
+    if waits_for == "task":
+        runs = FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}, restarts=True, seconds_per_task=0)
+    waiting, ended, give_up = threading.Event(), threading.Event(), threading.Event()
+    # Before the end of the test, no time of a step is over.
+    timing = Timing(clock=lambda: math.inf if give_up.is_set() else 0.0, sleep=lambda _: waiting.set())
+
+    class Waiting(Several):
+        def fail_task_instances(self, *rest: Any) -> BatchResult:
+            waiting.set()
+            return runs.fail_task_instances(*rest)
+
+    airflow = Waiting(quick=FakeRuns(run=None), slow=runs)
+    targets = [Target("quick", "run"), Target("slow", "run")]
+    summaries = cancel_runs(lambda: airflow, targets, reason="why", timing=timing)
+    assert next(summaries).target.dag_id == "quick"
+    assert waiting.wait(180)
+
+    def stop() -> None:
+        with pytest.raises(Stopped):
+            summaries.throw(Stopped())
+        ended.set()
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    try:
+        assert ended.wait(60), "the cancellation goes on"
+    finally:
+        give_up.set()
+        stopping.join()
 
 
 def test_the_errors_of_a_summary_are_bounded() -> None:

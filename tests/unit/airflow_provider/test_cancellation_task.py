@@ -156,6 +156,9 @@ class FakeRuns:
     def task_instances(self, dag_id: str, dag_run_id: str) -> Sequence[TaskInstance]:
         return [TaskInstance("fit", -1, "success")]
 
+    def unfinished_task_instances(self, dag_id: str, dag_run_id: str) -> Sequence[TaskInstance]:
+        return []
+
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[RunCancellation]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mljob_airflow.cancellation.plan import BatchResult, Task, TaskInstance
+from mljob_airflow.cancellation.plan import FINISHED_TASK_STATES, BatchResult, Task, TaskInstance
 from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect
 from mljob_airflow.rest.paging import pages
 from mljob_airflow.truncation import truncated
@@ -53,15 +53,11 @@ class AirflowRuns:
 
     def task_instances(self, dag_id: str, dag_run_id: str) -> Iterator[TaskInstance]:
         """Yield all task instances of the run."""
-        operation, method = (
-            f"list task instances of {dag_run_id}",
-            self._task_instances.get_task_instances_without_preload_content,
-        )
-        for page in pages("task_instances", lambda position: ask(operation, method, dag_id, dag_run_id, **position)):
-            yield from (
-                TaskInstance(row["task_id"], row["map_index"], row["state"], row["try_number"], row.get("note") or "")
-                for row in page.rows
-            )
+        return self._list(dag_id, dag_run_id)
+
+    def unfinished_task_instances(self, dag_id: str, dag_run_id: str) -> Iterator[TaskInstance]:
+        """Yield the task instances of the run that have not ended."""
+        return self._list(dag_id, dag_run_id, state=unfinished_states())
 
     def fail_task_instances(
         self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance], reason: str
@@ -110,6 +106,19 @@ class AirflowRuns:
     def _run(self, dag_id: str, dag_run_id: str) -> Mapping[str, Any] | None:
         method = self._dag_runs.get_dag_run_without_preload_content
         return ask_or_none(f"get run {dag_run_id}", method, dag_id, dag_run_id)
+
+    def _list(self, dag_id: str, dag_run_id: str, **query: Any) -> Iterator[TaskInstance]:
+        operation, method = (
+            f"list task instances of {dag_run_id}",
+            self._task_instances.get_task_instances_without_preload_content,
+        )
+        for page in pages(
+            "task_instances", lambda position: ask(operation, method, dag_id, dag_run_id, **query, **position)
+        ):
+            yield from (
+                TaskInstance(row["task_id"], row["map_index"], row["state"], row["try_number"], row.get("note") or "")
+                for row in page.rows
+            )
 
     def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance], reason: str) -> int | None:
         """Set a batch of task instances to failed in one request. Return how many Airflow set to
@@ -189,6 +198,18 @@ class AirflowRuns:
                 return str(error)
             raise
         return None
+
+
+def unfinished_states() -> list[str]:
+    """Return the states of task instances that have not ended, as values of the query parameter
+    ``state``. The value ``none`` stands for no state.
+
+    The states are those of the installed Airflow, because Airflow refuses a state that it does not
+    have: Airflow 3.1 has no state ``awaiting_input``.
+    """
+    from airflow.sdk import TaskInstanceState
+
+    return ["none", *(state.value for state in TaskInstanceState if state.value not in FINISHED_TASK_STATES)]
 
 
 def _note(instance: TaskInstance, reason: str) -> str:

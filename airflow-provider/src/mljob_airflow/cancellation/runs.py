@@ -6,7 +6,7 @@ these steps:
 
 - Setting a task instance to failed clears the downstream tasks that are failed or upstream_failed.
   Cleared tasks would run again. So upstream task instances are set to failed first (:mod:`.plan`),
-  in rounds. A round lists the task instances, and sets the unfinished ones to failed.
+  in rounds. A round lists the unfinished task instances, and sets them to failed.
 - Setting one task instance to failed takes about 50 ms, and locks rows that the scheduler waits
   for. So the rounds stop after :data:`FAIL_SECONDS`. The remaining task instances end when the run
   is set to failed, which takes 50 ms for all of them together. The rounds come first, because the
@@ -23,15 +23,15 @@ at most five seconds later. The worker then stops the task's process.
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from mljob_airflow.cancellation.plan import (
     FINISHED_RUN_STATES,
-    FINISHED_TASK_STATES,
     NOT_STARTED,
     TEARDOWN_TRIGGER_RULE,
     BatchResult,
@@ -93,6 +93,10 @@ class Runs(Protocol):
 
     def task_instances(self, dag_id: str, dag_run_id: str) -> Iterable[TaskInstance]:
         """Return all task instances of the run."""
+        ...
+
+    def unfinished_task_instances(self, dag_id: str, dag_run_id: str) -> Iterable[TaskInstance]:
+        """Return the task instances of the run that have not ended."""
         ...
 
     def fail_task_instances(
@@ -180,6 +184,8 @@ class Timing:
         poll: The pause before the states of the run and its task instances are read again.
         clock: Returns the current time. Tests replace this function.
         sleep: Waits for a number of seconds. Tests replace this function.
+        stopped: Returns whether the cancellation has to end at once. :func:`cancel_runs` replaces
+            this function.
     """
 
     fail: float = FAIL_SECONDS
@@ -188,6 +194,21 @@ class Timing:
     poll: float = POLL_SECONDS
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    stopped: Callable[[], bool] = lambda: False
+
+    def check(self) -> None:
+        """Raise a :class:`CancellationError` if the cancellation has to end at once."""
+        if self.stopped():
+            raise CancellationError("Airflow stopped the task that cancels the run")
+
+    def pause(self) -> None:
+        """Wait :attr:`poll` seconds.
+
+        Raises:
+            CancellationError: The cancellation has to end at once.
+        """
+        self.check()
+        self.sleep(self.poll)
 
 
 def cancel_runs(
@@ -197,9 +218,12 @@ def cancel_runs(
     reason: str,
     mode: CancellationMode = CancellationMode.GRACEFUL,
     timing: Timing | None = None,
-) -> Iterator[Summary]:
+) -> Generator[Summary]:
     """Cancel runs in parallel. Yield the summary of each run as soon as its cancellation has ended.
     An error with one run does not affect the other runs.
+
+    If the generator is closed, or an exception such as ``AirflowTaskTimeout`` interrupts it, the
+    cancellations in progress end after their current request, and the other runs are not cancelled.
 
     Args:
         connect: Makes the connection to Airflow. If this function raises an error, the outcome of
@@ -220,14 +244,17 @@ def cancel_runs(
             summary.give_up(error)
             yield summary
         return
+    stopped = threading.Event()
+    timing = replace(timing or Timing(), stopped=stopped.is_set)
     pool = ThreadPoolExecutor(PARALLEL_RUNS, thread_name_prefix="cancel")
     try:
         pending = [pool.submit(cancel_run, runs, target, reason=reason, mode=mode, timing=timing) for target in targets]
         for done in as_completed(pending):
             yield done.result()
     finally:
-        # If Airflow stops this task, the threads end after their current run, and the other runs
-        # are not cancelled.
+        # If Airflow stops this task, the threads end after their current request. Otherwise the task
+        # would outlast its execution_timeout.
+        stopped.set()
         pool.shutdown(cancel_futures=True)
 
 
@@ -339,6 +366,7 @@ def _fail_unfinished(
         summary.rounds += 1
         refusals = 0
         for batch in batches(unfinished, ranks):
+            timing.check()
             if timing.clock() >= deadline:
                 log.info(
                     "%s: after %.0f s some task instances are unfinished; they end with the run.",
@@ -373,8 +401,8 @@ def _has_started(runs: Runs, target: Target) -> bool:
 
 
 def _unfinished(runs: Runs, target: Target, keep: Collection[str] = frozenset()) -> list[TaskInstance]:
-    instances = runs.task_instances(target.dag_id, target.dag_run_id)
-    return [ti for ti in instances if ti.state not in FINISHED_TASK_STATES and ti.task_id not in keep]
+    instances = runs.unfinished_task_instances(target.dag_id, target.dag_run_id)
+    return [ti for ti in instances if ti.task_id not in keep]
 
 
 def _unfinished_in_dag(runs: Runs, target: Target, ranks: Mapping[str, int]) -> list[TaskInstance]:
@@ -394,7 +422,7 @@ def _await_teardowns(runs: Runs, summary: Summary, timing: Timing) -> None:
             log.warning("%s: %s", summary.target, message)
             summary.note(message)
             return
-        timing.sleep(timing.poll)
+        timing.pause()
 
 
 def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: str, timing: Timing) -> None:
@@ -425,4 +453,4 @@ def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: s
         if unfinished:
             _fail_unfinished(runs, summary, ranks, reason, timing, keep=frozenset(), until=deadline)
             _fail_run(runs, target, reason)
-        timing.sleep(timing.poll)
+        timing.pause()

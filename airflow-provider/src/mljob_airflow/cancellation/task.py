@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +50,10 @@ def cancel(context: Context) -> dict[str, Any]:
     ti = context["ti"]
     summaries: dict[Target, Summary] = {}
     timing = Timing(teardown=float(params["teardown_seconds"]))
-    for summary in cancel_runs(_connect, targets, reason=reason, mode=mode, timing=timing):
-        summaries[summary.target] = summary
-        _report(summary, mode=mode, reason=reason, cancelled_by=ti.run_id, try_number=ti.try_number)
+    with closing(cancel_runs(_connect, targets, reason=reason, mode=mode, timing=timing)) as ended:
+        for summary in ended:
+            summaries[summary.target] = summary
+            _report(summary, mode=mode, reason=reason, cancelled_by=ti.run_id, try_number=ti.try_number)
     _deliver()
     if unfinished := [summaries[target] for target in targets if not summaries[target].outcome.is_over]:
         raise CancellationError(not_over(unfinished, len(targets)))

@@ -52,8 +52,8 @@ with DAG(
             [],
             type="array",
             items=TARGET,
-            # Eight runs are cancelled in parallel, so even the slowest 100 cancellations end before
-            # the task's execution_timeout.
+            # Eight runs are cancelled in parallel, so even the slowest 100 cancellations with the
+            # default teardown_seconds end before the task's execution_timeout.
             maxItems=100,
             title="More runs",
             description="More runs to cancel, also without the two params above: a list of {dag_id, dag_run_id}.",
@@ -74,8 +74,10 @@ with DAG(
             30,
             type="number",
             minimum=0,
+            # Eight cancellations with this value end before the task's execution_timeout.
+            maximum=600,
             title="Time for teardown",
-            description="Seconds that teardown tasks may take in mode graceful; then they are failed too.",
+            description="Seconds that teardown tasks may take in mode graceful, at most 600; then they are failed too.",
         ),
     },
 ) as mljob_cancel:
