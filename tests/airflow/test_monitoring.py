@@ -30,7 +30,7 @@ MONITORS = ["mljob_monitor", "mljob_monitor_bottlenecks"]
 FINDING = Finding(
     kind=FindingKind.DAG_PAUSED, subject="churn", title="churn is paused", url="http://airflow/dags/churn"
 )
-MESSAGE = message(Notification("team-a", NotificationReason.NEW, (FINDING,), (FINDING,)))
+MESSAGE = message(Notification("#team-a", ("team-a",), NotificationReason.NEW, (FINDING,), (FINDING,)))
 
 
 @pytest.fixture(scope="module")
@@ -285,22 +285,3 @@ def test_reports_need_another_topic_than_task_events(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AIRFLOW__MLJOB__REPORT_TOPIC", settings.topic())
     with pytest.raises(ValueError, match="report_topic and topic are both"):
         tasks.send_event({})
-
-
-def test_the_link_of_an_owner_comes_from_a_dag_of_the_report() -> None:
-    links = {"a": {}, "b": {"team-a": "mailto:a@example.com", "other": "x"}}
-    made = report(finding("a"), finding("b"), finding("c", owner="team-c"), finding("d", owner=None))
-    assert tasks.owner_link("team-a", made, links.__getitem__) == "mailto:a@example.com"
-    assert tasks.owner_link("", made, links.__getitem__) is None
-
-
-def test_only_a_few_dags_are_read_for_the_link_of_an_owner() -> None:
-    asked: list[str] = []
-
-    def links_of(dag_id: str) -> dict[str, str]:
-        asked.append(dag_id)
-        return {}
-
-    made = report(*(finding(f"d{number}") for number in range(50)))
-    assert tasks.owner_link("team-a", made, links_of) is None
-    assert asked == ["d0", "d1", "d2"]

@@ -24,6 +24,10 @@ MONITOR, BOTTLENECKS = "mljob_monitor", "mljob_monitor_bottlenecks"
 TOPIC = "airflow.reports"
 TEAM_ML, TEAM_DATA, PLATFORM = "C0TEAMML0001", "C0DATA00001", "#platform"
 TEAM_SERVING = "serving@example.com"
+OTHERS = {"airflow": "#others"}
+"""The address of the owner of the DAGs of other tests. Without this address, the problems that other
+tests left behind would share the platform's messages.
+"""
 THRESHOLDS = {"stuck_minutes": 0.1, "settle_minutes": 0}
 PAST = 13
 """The number of earlier runs. A task is judged only if it has at least ``outlier_history`` earlier
@@ -146,7 +150,7 @@ def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterat
     monitoring = Monitoring(airflow, slack)
     for monitor in (MONITOR, BOTTLENECKS):
         airflow.request("DELETE", f"/variables/{monitor}_memory")
-    monitoring.set_variable("mljob_owners", {"team-ml": TEAM_ML, "team-serving": TEAM_SERVING})
+    monitoring.set_variable("mljob_owners", {"team-ml": TEAM_ML, "team-serving": TEAM_SERVING, **OTHERS})
     monitoring.set_variable(MONITOR, THRESHOLDS)
     for dag_id in (MONITOR, BOTTLENECKS, *(f"monitored_{name}" for name in ("paused", "failing", "stuck", "slow"))):
         eventually(lambda dag_id=dag_id: dag_id in airflow.dags(dag_id_pattern=dag_id), f"{dag_id} is there")  # type: ignore[misc]
@@ -322,14 +326,12 @@ def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
     assert "No slot: check the pool (monitored)" in found[FindingKind.STUCK_QUEUED].detail
     [to_member] = monitoring.told(monitoring.slack.id_of("U0SERVING01"))
     assert all(finding.title in to_member.words for finding in found.values())
-    # On a busy machine the slow run may have waited for long as well.
-    known = FindingKind.LONG_WAIT in found
 
     wake.touch()
     for run_id in (slow, late):
         assert monitoring.until_over("monitored_slow", run_id) == "success"
     monitoring.slack.missing.add("#gone")
-    monitoring.set_variable("mljob_owners", {"team-ml": TEAM_ML, "team-serving": "#gone"})
+    monitoring.set_variable("mljob_owners", {"team-ml": TEAM_ML, "team-serving": "#gone", **OTHERS})
     report = monitoring.look(**sensitive)
 
     found = of_slow(report)
@@ -337,9 +339,9 @@ def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
     assert FindingKind.STUCK_QUEUED not in found
     assert found[FindingKind.LONG_WAIT].title.startswith("monitored_slow.serve waited ")
     assert " of the wait was for a slot in monitored, " in found[FindingKind.LONG_WAIT].detail
-    elsewhere = monitoring.told(monitoring.slack.id_of(PLATFORM))[-1]
-    assert "For team-serving, who could not be reached." in elsewhere.words
-    assert ("1 long wait" if known else found[FindingKind.LONG_WAIT].title) in elsewhere.words
+    platform = monitoring.told(monitoring.slack.id_of(PLATFORM))
+    [elsewhere] = [message for message in platform if "For team-serving, who could not be reached." in message.words]
+    assert found[FindingKind.LONG_WAIT].title in elsewhere.words
 
 
 def of_slow(report: MonitoringReport) -> dict[FindingKind, Finding]:

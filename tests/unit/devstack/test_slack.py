@@ -28,7 +28,8 @@ def shown(body: dict[str, Any]) -> list[str]:
 
 def test_a_message_of_the_monitoring_dag_is_shown_with_links_and_times() -> None:
     body = message(
-        Notification("ml-platform", NotificationReason.NEW, (FINDING,), (FINDING,)), page="http://reports/latest.html"
+        Notification("#ml-platform", ("ml-platform",), NotificationReason.NEW, (FINDING,), (FINDING,)),
+        page="http://reports/latest.html",
     )
 
     assert complaints(body) == []

@@ -5,7 +5,7 @@ the task. Without this setting, the task is skipped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -23,10 +23,6 @@ from mljob_airflow.rest.client import Endpoint
 from mljob_contract.reports import MonitoringReport
 
 log = logging.getLogger(__name__)
-
-MAX_DAGS_OF_OWNER = 3
-"""The maximum number of DAGs whose ``owner_links`` are read to find the Slack address of one
-owner."""
 
 
 def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[str, Any]:
@@ -74,8 +70,8 @@ def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[
 
 
 def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quiet_hours: int) -> dict[str, Any]:
-    """Send each owner a Slack message about the owner's findings, if :class:`.NotificationPolicy`
-    requires a notification now.
+    """Send a Slack message to each address of owners, about the owners' findings, if
+    :class:`.NotificationPolicy` requires a notification now.
 
     Args:
         context: Airflow's task context.
@@ -96,7 +92,8 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
     from airflow.sdk import Connection, Variable
 
     from mljob_airflow.monitoring.notifications import owners
-    from mljob_airflow.monitoring.notifications.notifier import OwnerDirectory, notify
+    from mljob_airflow.monitoring.notifications.notifier import notify
+    from mljob_airflow.monitoring.notifications.routing import OwnerDirectory
     from mljob_airflow.monitoring.notifications.slack import messenger
 
     conn_id = settings.slack_conn_id()
@@ -127,7 +124,7 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
         _state(variable, Variable.get(variable, default=None)),
         policy,
         messenger(conn_id, connection.conn_type),
-        OwnerDirectory(mapping, fallback, lambda owner: owner_link(owner, report, _reader().owner_links)),
+        OwnerDirectory(mapping, fallback, lambda dag_id: _reader().owner_links(dag_id)),
         save,
         page=files.url_of(report, settings.report_url()) if settings.report_dir() else None,
     )
@@ -167,25 +164,6 @@ def send_event(report_json: Mapping[str, Any]) -> None:
         )
     report = MonitoringReport.model_validate(report_json)
     producer.deliver(topic, message_from_report(report, event_id=str(uuid.uuid4())))
-
-
-def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], Mapping[str, str]]) -> str | None:
-    """Return an owner's link, from the ``owner_links`` of the first DAG that has a link for the
-    owner.
-
-    The function reads the ``owner_links`` of at most ``MAX_DAGS_OF_OWNER`` DAGs in which the owner
-    has findings. Return ``None`` if none of these DAGs has a link for the owner.
-
-    Args:
-        owner: The owner.
-        report: The report with the findings.
-        links_of: Returns the ``owner_links`` of a DAG: the link of each owner.
-    """
-    dag_ids = dict.fromkeys(finding.dag_id for finding in report.findings if owner in finding.owners and finding.dag_id)
-    for dag_id in list(dag_ids)[:MAX_DAGS_OF_OWNER]:
-        if dag_id and (link := links_of(dag_id).get(owner)):
-            return link
-    return None
 
 
 def _state(variable: str, text: str | None) -> NotificationState:

@@ -29,7 +29,7 @@ def notice(
     fresh: tuple[Finding, ...] | None = None,
     **fields: Any,
 ) -> Notification:
-    return Notification("team-a", occasion, present if fresh is None else fresh, present, **fields)
+    return Notification("#a", ("team-a",), occasion, present if fresh is None else fresh, present, **fields)
 
 
 def test_a_message_has_each_finding_with_a_link_and_a_time() -> None:
@@ -81,8 +81,17 @@ def test_a_message_with_all_findings_names_the_kinds_that_may_be_missing() -> No
 
 
 def test_findings_without_an_owner_are_for_the_platform() -> None:
-    body = message(Notification("", NotificationReason.NEW, (CRITICAL,), (CRITICAL,)))
+    body = message(Notification("#airflow", ("",), NotificationReason.NEW, (CRITICAL,), (CRITICAL,)))
     assert body["blocks"][0]["text"]["text"].endswith("· the platform")
+
+
+def test_a_message_for_several_owners_names_the_owners_of_each_finding() -> None:
+    found = (finding("a"), finding("pool", owner=None))
+    body = message(Notification("#airflow", ("team-a", ""), NotificationReason.NEW, found, found))
+    header, first, second = body["blocks"]
+    assert header["text"]["text"] == "🟠 2 problems · team-a, the platform"
+    assert "\nOwner: team-a" in first["text"]["text"]
+    assert "\nOwner: the platform" in second["text"]["text"]
 
 
 @pytest.mark.parametrize("kind", FindingKind)
@@ -102,7 +111,7 @@ def test_special_characters_of_slack_are_escaped() -> None:
 def test_the_text_of_the_notification_on_a_phone_is_escaped(occasion: NotificationReason) -> None:
     title = "pool <!channel> & co is full"
     made = notice(finding(title=title), occasion=occasion, resolved={"pool_saturated:x": title})
-    shown = message(replace(made, owner="<!here>"))["text"]
+    shown = message(replace(made, owners=("<!here>",)))["text"]
     assert "<" not in shown
     assert shown.endswith("&lt;!here&gt;: pool &lt;!channel&gt; &amp; co is full")
 
@@ -127,7 +136,7 @@ def test_slack_accepts_a_message_with_any_texts(
         finding(f"s{n}", title=title or "x", detail=detail, owners=(other,), kind=kind, severity=severity)
         for n, (title, detail, other, kind, severity) in enumerate(parts)
     ]
-    made = Notification(owner, occasion, tuple(found[::2]), tuple(found), {f.key: f.title for f in found})
+    made = Notification("#a", ("", owner), occasion, tuple(found[::2]), tuple(found), {f.key: f.title for f in found})
     assert complaints(message(made, page=PAGE, note=remark, incomplete=list(FindingKind))) == []
 
 

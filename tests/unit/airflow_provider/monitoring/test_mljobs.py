@@ -76,7 +76,9 @@ def test_a_finding_names_the_mljob(find: Callable[[], list[Finding]]) -> None:
     assert finding.numbers["mljobs"] == 1
     report = MonitoringReport(monitor="m", at=NOW, findings=(finding,))
     assert "team-a/churn.v2" in page(report)
-    assert "team-a/churn.v2" in str(message(Notification("team-a", NotificationReason.NEW, (finding,), (finding,))))
+    assert "team-a/churn.v2" in str(
+        message(Notification("#team-a", ("team-a",), NotificationReason.NEW, (finding,), (finding,)))
+    )
 
 
 def test_a_finding_counts_all_mljobs_and_names_some() -> None:

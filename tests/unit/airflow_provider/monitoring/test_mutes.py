@@ -12,6 +12,7 @@ import pytest
 from mljob_airflow.monitoring.findings.mutes import MAX_CHARACTERS, MAX_MUTES, MuteResult, apply_mutes, parse
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.notifications import state
+from mljob_airflow.monitoring.notifications.routing import Batch
 from mljob_airflow.monitoring.notifications.state import Conversation, NotificationPolicy, NotifiedFinding
 from mljob_airflow.monitoring.observations import Dag
 from mljob_airflow.monitoring.pages.page import page
@@ -205,18 +206,19 @@ def test_the_number_of_muted_findings_in_a_report_is_bounded() -> None:
 class TestNotifications:
     MUTED = report(minutes=120, muted=1, mutes=(Mute(place="mljob_mutes[0]", findings=1, keys=(CHURN.key,)),))
     STATE = {  # noqa: RUF012
-        "team-a": Conversation(
-            "#a", "C1", "1.0", NOW, {CHURN.key: NotifiedFinding("churn is paused", Severity.WARNING, NOW)}
+        "#a": Conversation(
+            ("team-a",), "C1", "1.0", NOW, {CHURN.key: NotifiedFinding("churn is paused", Severity.WARNING, NOW)}
         )
     }
 
     def test_a_muted_finding_is_not_resolved(self) -> None:
-        assert state.due_notifications(self.STATE, report(minutes=120), NotificationPolicy()) != []
-        assert state.due_notifications(self.STATE, self.MUTED, NotificationPolicy()) == []
+        assert state.due_notifications(self.STATE, {}, report(minutes=120), NotificationPolicy()) != []
+        assert state.due_notifications(self.STATE, {}, self.MUTED, NotificationPolicy()) == []
 
     def test_a_muted_finding_is_new_when_its_mute_ends(self) -> None:
         later = state.after_report(self.STATE, self.MUTED, NotificationPolicy())
-        [notification] = state.due_notifications(later, report(CHURN, minutes=135), NotificationPolicy())
+        batches = {"#a": Batch(["team-a"], [CHURN])}
+        [notification] = state.due_notifications(later, batches, report(CHURN, minutes=135), NotificationPolicy())
         assert notification.new == (CHURN,)
 
     def test_a_missing_finding_stays_in_the_state_for_a_while(self) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mljob_airflow.monitoring.notifications.notifier import NotificationError, OwnerDirectory, notify
-from mljob_airflow.monitoring.notifications.owners import Recipient, address_in_link, mapping_of, recipient_of
+from mljob_airflow.monitoring.notifications.notifier import NotificationError, notify
+from mljob_airflow.monitoring.notifications.owners import Recipient, address_in_link, mapping_of
+from mljob_airflow.monitoring.notifications.routing import OwnerDirectory
 from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError
 from mljob_airflow.monitoring.notifications.state import NotificationPolicy, NotificationState
 from mljob_airflow.rest.client import AirflowApiError
@@ -136,17 +137,47 @@ def test_a_retry_notifies_only_owners_who_were_not_notified(world: World) -> Non
 def test_an_owner_whose_link_can_not_be_read_does_not_affect_other_owners(world: World) -> None:
     links: dict[str, str] = {}
 
-    def link_of(owner: str) -> str | None:
+    def links_of(_dag_id: str) -> dict[str, str]:
         if not links:
             raise AirflowApiError("could not get details of a: 502", 502)
-        return links[owner]
+        return links
 
-    world.directory = OwnerDirectory({"team-b": "#b"}, "#airflow", link_of)
+    world.directory = OwnerDirectory({"team-b": "#b"}, "#airflow", links_of)
     with pytest.raises(NotificationError, match=r"1 of 2 message.*could not get details of a: 502"):
         world.notify(A, B)
     assert world.slack.sent == [("#b", None, True)]
     links["team-a"] = "mailto:ada@example.com"
     assert world.notify(A, B, minutes=1) == {"team-a": "new"}
+
+
+def test_a_finding_whose_link_can_not_be_read_is_not_resolved(world: World) -> None:
+    def links_of(_dag_id: str) -> dict[str, str]:
+        raise AirflowApiError("could not get details of a: 502", 502)
+
+    world.notify(A)
+    world.directory = OwnerDirectory({}, "#airflow", links_of)
+    for minutes in (15, 100):
+        with pytest.raises(NotificationError):
+            world.notify(A, minutes=minutes)
+    world.directory = DIRECTORY
+    assert world.notify(A, minutes=115) == {}
+    assert world.slack.sent == [("#a", None, True)]
+
+
+def test_the_links_of_a_dag_apply_only_to_the_findings_about_this_dag(world: World) -> None:
+    links = {
+        "a": {"team-a": "https://other.slack.com/archives/C0EVIL00000"},
+        "payroll": {"team-a": "https://acme.slack.com/archives/C0TEAMA0000"},
+        "plain": {},
+    }
+    world.directory = OwnerDirectory({}, "#airflow", links.__getitem__)
+    world.notify(A, finding("payroll"), finding("plain"), finding("pool", dag_id=None))
+    sent = {address: text for (address, _, _), text in zip(world.slack.sent, world.slack.texts, strict=True)}
+    assert set(sent) == {"#airflow", "C0EVIL00000", "C0TEAMA0000"}
+    assert "a is paused" in sent["C0EVIL00000"]
+    assert "payroll" not in sent["C0EVIL00000"]
+    assert "payroll is paused" in sent["C0TEAMA0000"]
+    assert all(name in sent["#airflow"] for name in ("plain is paused", "pool is paused"))
 
 
 def test_an_owner_with_a_new_address_gets_a_new_message(world: World) -> None:
@@ -159,15 +190,14 @@ def test_an_owner_with_a_new_address_gets_a_new_message(world: World) -> None:
 def test_owner_links_are_read_only_for_owners_without_an_address(world: World) -> None:
     asked = []
 
-    def link_of(owner: str) -> str | None:
-        asked.append(owner)
-        return "https://acme.slack.com/archives/C0123456789"
+    def links_of(dag_id: str) -> dict[str, str]:
+        asked.append(dag_id)
+        return {"team-b": "https://acme.slack.com/archives/C0123456789"}
 
-    world.directory = OwnerDirectory({"team-a": "#a"}, "#airflow", link_of)
-    world.notify(A, B)
-    world.notify(A, B, minutes=15)
-    assert asked == ["team-b"]
-    assert world.slack.sent == [("#a", None, True), ("C0123456789", None, True)]
+    world.directory = OwnerDirectory({"team-a": "#a"}, "#airflow", links_of)
+    world.notify(A, B, finding("b", owners=("team-b", "team-c"), kind=FindingKind.DAG_STALE))
+    assert asked == ["b"]
+    assert world.slack.sent == [("#a", None, True), ("#airflow", None, True), ("C0123456789", None, True)]
 
 
 def test_without_threads_a_reply_is_a_message(world: World) -> None:
@@ -196,10 +226,11 @@ def test_a_link_of_an_owner_may_have_a_slack_address(link: str, address: str | N
 
 def test_the_mapping_overrides_the_link_and_the_link_the_fallback() -> None:
     link = "mailto:ada@example.com"
-    assert recipient_of("a", {"a": "#a"}, link, "#f") == Recipient("#a")
-    assert recipient_of("a", {}, link, "#f") == Recipient("ada@example.com")
-    assert recipient_of("a", {}, link, "#f").is_email
-    assert recipient_of("a", {}, None, "#f") == Recipient("#f", is_fallback=True)
+    directory = OwnerDirectory({"a": "#a"}, "#f", lambda _dag_id: {"a": link, "b": link})
+    assert [directory.address(owner, "churn") for owner in "abc"] == ["#a", "ada@example.com", "#f"]
+    assert directory.address("b", None) == "#f"
+    assert directory.recipient("ada@example.com").is_email
+    assert directory.recipient("#f") == Recipient("#f", is_fallback=True)
 
 
 @pytest.mark.parametrize(

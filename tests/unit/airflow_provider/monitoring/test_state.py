@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob_airflow.monitoring.notifications import state
+from mljob_airflow.monitoring.notifications.routing import Batch, OwnerDirectory, batches_by_address
 from mljob_airflow.monitoring.notifications.state import (
     MAX_NOTIFIED,
     Conversation,
@@ -20,7 +21,7 @@ from mljob_airflow.monitoring.notifications.state import (
     NotificationReason,
     NotifiedFinding,
 )
-from mljob_contract.reports import Finding, FindingKind, Severity
+from mljob_contract.reports import Finding, FindingKind, MonitoringReport, Severity
 from tests.unit.airflow_provider.monitoring.reports import NOW, SLOW, finding
 from tests.unit.airflow_provider.monitoring.reports import report as make_report
 
@@ -30,7 +31,7 @@ A, B = finding("a"), finding("b")
 class Monitor:
     """A fake monitoring DAG. ``report`` makes a report of the given findings, by default 15 minutes
     after the previous report. ``report`` returns the notifications to send, and treats these
-    notifications as sent.
+    notifications as sent. The address of an owner is the owner's name.
     """
 
     def __init__(self) -> None:
@@ -41,12 +42,19 @@ class Monitor:
     def report(self, *findings: Finding, after: float = 15, **fields: Any) -> list[Notification]:
         self.minutes += after
         made = make_report(*findings, minutes=self.minutes, **fields)
-        notifications = state.due_notifications(self.state, made, self.policy)
+        notifications = state.due_notifications(self.state, self.batches(made), made, self.policy)
         for notification in notifications:
-            self.state = state.after_notification(self.state, notification, Conversation("#a", "C1", "1.1", made.at))
+            sent = Conversation(notification.owners, "C1", "1.1", made.at)
+            self.state = state.after_notification(self.state, notification, sent)
         self.state = state.after_report(self.state, made, self.policy)
         self.state = state.from_json(json.loads(json.dumps(state.to_json(self.state))))
         return notifications
+
+    def batches(self, made: MonitoringReport) -> dict[str, Batch]:
+        found = state.findings_to_notify(made, self.policy)
+        owners = {owner: owner for finding in found for owner in finding.owners}
+        batches, _ = batches_by_address(found, OwnerDirectory(owners, "#airflow"))
+        return batches
 
 
 @pytest.fixture
@@ -60,17 +68,17 @@ def test_a_report_without_findings_has_no_notification(monitor: Monitor) -> None
 
 def test_a_new_finding_is_notified_once(monitor: Monitor) -> None:
     [notification] = monitor.report(A, B)
-    assert (notification.owner, notification.reason, notification.new) == ("team-a", NotificationReason.NEW, (A, B))
+    assert (notification.address, notification.reason, notification.new) == ("team-a", NotificationReason.NEW, (A, B))
     assert monitor.report(A, B) == []
     assert monitor.report(B, A) == []
 
 
-def test_each_owner_gets_one_notification(monitor: Monitor) -> None:
+def test_each_address_gets_one_notification(monitor: Monitor) -> None:
     both = finding("shared", owners=("team-a", "team-b"))
     platform = finding("pool", owner=None)
     notifications = monitor.report(A, both, platform)
-    assert {notification.owner: len(notification.current) for notification in notifications} == {
-        "": 1,
+    assert {notification.address: len(notification.current) for notification in notifications} == {
+        "#airflow": 1,
         "team-a": 2,
         "team-b": 1,
     }
@@ -124,6 +132,19 @@ def test_a_finding_is_resolved_when_it_is_missing_for_a_while(monitor: Monitor) 
     assert monitor.report(B) == []
 
 
+def test_a_finding_that_moves_to_another_address_is_not_resolved(monitor: Monitor) -> None:
+    elsewhere = finding("a", owner="team-b")
+    monitor.report(A)
+    [moved] = monitor.report(elsewhere)
+    assert (moved.address, moved.reason) == ("team-b", NotificationReason.NEW)
+    assert monitor.report(elsewhere, after=60) == []
+    assert monitor.report(A) == []
+    resolved = monitor.report(after=60)
+    assert {(n.address, n.owners, n.reason) for n in resolved} == {
+        (owner, (owner,), NotificationReason.RESOLVED) for owner in ("team-a", "team-b")
+    }
+
+
 def test_a_finding_that_comes_and_goes_is_notified_once(monitor: Monitor) -> None:
     monitor.report(A)
     said = [monitor.report(*([A] if step % 3 == 0 else [])) for step in range(30)]
@@ -164,8 +185,8 @@ def test_the_state_is_bounded_and_keeps_the_findings_seen_last() -> None:
         for n in range(MAX_NOTIFIED + 50)
     }
     full = {
-        "team-a": Conversation("#a", "C1", None, NOW, told),
-        "old": Conversation("#b", "C2", None, NOW, {"dag_paused:x": NotifiedFinding("x", Severity.WARNING, NOW)}),
+        "team-a": Conversation(("team-a",), "C1", None, NOW, told),
+        "old": Conversation(("old",), "C2", None, NOW, {"dag_paused:x": NotifiedFinding("x", Severity.WARNING, NOW)}),
     }
     kept = state.bounded(full)
     assert set(kept) == {"team-a"}
@@ -240,19 +261,20 @@ def test_no_finding_is_notified_twice_within_the_repeat_period(reports: list[tup
     for found, minutes in reports:
         for notification in monitor.report(*found, after=minutes):
             for resolved in notification.resolved:
-                told.pop((notification.owner, resolved), None)
+                told.pop((notification.address, resolved), None)
             for new in notification.new:
-                before = told.get((notification.owner, new.key))
+                before = told.get((notification.address, new.key))
                 quiet = 24 * 60
                 assert before is None or monitor.minutes - before[0] >= quiet or new.severity.rank > before[1]
-                told[notification.owner, new.key] = (monitor.minutes, new.severity.rank)
+                told[notification.address, new.key] = (monitor.minutes, new.severity.rank)
     assert len(json.dumps(state.to_json(monitor.state))) < 100_000
 
 
 def test_the_variable_of_a_running_installation_is_read_and_written_in_its_format() -> None:
     stored = {
-        "team-a": {
+        "#a": {
             "target": "#a",
+            "owners": ["team-a"],
             "channel": "C1",
             "thread": "1.1",
             "at": "2026-05-04T12:00:00+00:00",
@@ -261,5 +283,21 @@ def test_the_variable_of_a_running_installation_is_read_and_written_in_its_forma
     }
     read = state.from_json(stored)
     seen = NotifiedFinding("churn is paused", Severity.WARNING, NOW + timedelta(minutes=15))
-    assert read == {"team-a": Conversation("#a", "C1", "1.1", NOW, {"dag_paused:churn": seen})}
+    assert read == {"#a": Conversation(("team-a",), "C1", "1.1", NOW, {"dag_paused:churn": seen})}
     assert state.to_json(read) == stored
+
+
+def test_the_conversations_of_owners_in_an_older_variable_are_merged_by_address() -> None:
+    def stored(thread: str, minute: int, *dags: str) -> dict[str, Any]:
+        return {
+            "target": "#airflow",
+            "channel": "C1",
+            "thread": thread,
+            "at": f"2026-05-04T12:0{minute}:00+00:00",
+            "findings": {f"dag_paused:{dag}": [dag, "warning", "2026-05-04T12:15:00+00:00"] for dag in dags},
+        }
+
+    read = state.from_json({"team-a": stored("2.2", 2, "a"), "": stored("1.1", 1, "b", "a")})
+    [(address, conversation)] = read.items()
+    assert (address, conversation.owners, conversation.thread) == ("#airflow", ("", "team-a"), "2.2")
+    assert set(conversation.findings) == {"dag_paused:a", "dag_paused:b"}

@@ -15,7 +15,8 @@ from collections.abc import Collection, Sequence
 from datetime import UTC
 from typing import Any
 
-from mljob_airflow.monitoring.notifications.state import PLATFORM, Notification, NotificationReason
+from mljob_airflow.monitoring.notifications.owners import name_of, owners_of
+from mljob_airflow.monitoring.notifications.state import Notification, NotificationReason
 from mljob_airflow.monitoring.wording import count
 from mljob_airflow.truncation import truncated
 from mljob_contract.reports import Finding, FindingKind, Severity
@@ -26,11 +27,12 @@ the number for each kind.
 """
 MAX_HEADER = 150
 MAX_URL = 3000
-# The sum of the next three limits is below Slack's limit for a section, so that Slack cuts no link
+# The sum of the next four limits is below Slack's limit for a section, so that Slack cuts no link
 # and no escape sequence.
 MAX_TITLE = 300
 MAX_DETAIL = 1000
 MAX_LINK = 1200
+MAX_OWNERS = 200
 MAX_RESOLVED_TITLE = 200
 
 Message = dict[str, Any]
@@ -75,14 +77,15 @@ def message(
         note: A remark about the message itself, for example that the message was meant for another
             recipient.
         incomplete: The kinds of findings that the report may lack. A message with all findings of
-            the owner names these kinds.
+            the address names these kinds.
     """
     headline = _headline(notification)
     shown = notification.current if notification.starts_thread else notification.new
     blocks: list[dict[str, Any]] = [_header(headline)]
     if note and (line := _line(note, MAX_DETAIL)):
         blocks.append(_context(line))
-    blocks += [_section(_finding(finding)) for finding in shown[:MAX_SECTIONS]]
+    names_owners = len(notification.owners) > 1
+    blocks += [_section(_finding(finding, names_owners=names_owners)) for finding in shown[:MAX_SECTIONS]]
     if len(shown) > MAX_SECTIONS:
         blocks.append(_section(f"… and {summary(shown[MAX_SECTIONS:])}"))
     if notification.resolved:
@@ -111,7 +114,6 @@ def escape(text: str) -> str:
 
 
 def _headline(notification: Notification) -> str:
-    whose = "the platform" if notification.owner == PLATFORM else notification.owner
     if notification.reason is NotificationReason.RESOLVED:
         resolved = f"{count(len(notification.resolved), 'problem')} resolved"
         words = f"✅ {resolved if notification.current else 'All problems are resolved'}"
@@ -124,7 +126,7 @@ def _headline(notification: Notification) -> str:
         )
         still = " still open" if notification.reason is NotificationReason.REMINDER else ""
         words = f"{_SIGNS[worst]} {count(number, what)}{still}"
-    return truncated(f"{words} · {whose}", MAX_HEADER)
+    return truncated(f"{words} · {notification.owner_names}", MAX_HEADER)
 
 
 def _titles(notification: Notification) -> str:
@@ -133,13 +135,16 @@ def _titles(notification: Notification) -> str:
     return "; ".join(finding.title for finding in (notification.new or notification.current)[:3])
 
 
-def _finding(finding: Finding) -> str:
+def _finding(finding: Finding, *, names_owners: bool) -> str:
     title = _line(finding.title, MAX_TITLE) or _line(finding.subject, MAX_TITLE)
     if finding.url and len(finding.url) <= MAX_LINK:
         title = f"<{finding.url}|{title}>"
     lines = [f"{_SIGNS[finding.severity]} *{title}*"]
     if detail := _line(finding.detail, MAX_DETAIL):
         lines.append(detail)
+    if names_owners:
+        owners = ", ".join(map(name_of, owners_of(finding)))
+        lines.append(f"Owner: {_line(owners, MAX_OWNERS)}")
     if finding.since:
         # Slack's syntax: date^<seconds>^<format>|<text for a client that can't show dates>
         fallback = finding.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

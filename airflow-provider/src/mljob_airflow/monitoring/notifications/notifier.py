@@ -1,21 +1,22 @@
-"""Sends Slack messages to the owners of the findings in a report.
+"""Sends Slack messages to the owners of the findings in a report. All owners with the same address
+share a message.
 
 The state is saved after each message, so a retry of the task does not repeat a message. If Slack
-can't post a reply in an owner's thread, the message starts a new thread. If Slack can't post to the
-owner's address either, the message goes to the fallback channel. If an owner can't be notified at
-all, the other owners are still notified, and then the task fails.
+can't post a reply in a thread, the message starts a new thread. If Slack can't post to the address
+either, the message goes to the fallback channel. If an owner can't be notified at all, the other
+owners are still notified, and then the task fails.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from mljob_airflow.monitoring.notifications import state as states
 from mljob_airflow.monitoring.notifications.messages import message
-from mljob_airflow.monitoring.notifications.owners import Recipient, recipient_of
+from mljob_airflow.monitoring.notifications.owners import name_of
+from mljob_airflow.monitoring.notifications.routing import OwnerDirectory, batches_by_address
 from mljob_airflow.monitoring.notifications.slack import Messenger, Posted, SlackError, UnreachableError
 from mljob_airflow.monitoring.notifications.state import (
     Conversation,
@@ -23,45 +24,15 @@ from mljob_airflow.monitoring.notifications.state import (
     NotificationPolicy,
     NotificationState,
 )
-from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import MonitoringReport
 
 log = logging.getLogger(__name__)
-
-PLATFORM_NAME = "the platform"
-"""The name of the owner :data:`.state.PLATFORM`, in logs and in the task's return value."""
 
 
 class NotificationError(Exception):
     """Some owners were not notified, because a request to Slack or Airflow failed. A retry of the
     task notifies only these owners.
     """
-
-
-@dataclass(frozen=True)
-class OwnerDirectory:
-    """The Slack addresses of owners.
-
-    Attributes:
-        mapping: Addresses by owner, from the Variable ``mljob_owners``.
-        fallback: The channel for owners without an address.
-        link_of: Returns an owner's link in the ``owner_links`` of a DAG, or ``None``. Called only
-            for owners that ``mapping`` lacks. Raises :class:`.AirflowApiError`.
-    """
-
-    mapping: Mapping[str, str]
-    fallback: str
-    link_of: Callable[[str], str | None] = lambda _owner: None
-
-    def recipient(self, owner: str) -> Recipient:
-        """Return the owner's Slack address, or the fallback channel for an owner without an
-        address.
-
-        Raises:
-            AirflowApiError: A request to Airflow for the owner's link failed.
-        """
-        link = None if owner in self.mapping else self.link_of(owner)
-        return recipient_of(owner, self.mapping, link, self.fallback)
 
 
 def notify(
@@ -78,7 +49,7 @@ def notify(
 
     Args:
         report: The report with the findings.
-        state: The previous notifications of each owner.
+        state: The previous notifications of each address.
         policy: The rules that decide when owners are notified.
         messenger: Posts messages to Slack.
         directory: The addresses of owners.
@@ -91,23 +62,29 @@ def notify(
     Raises:
         NotificationError: At least one message was not sent. The other messages were sent.
     """
-    notifications = states.due_notifications(state, report, policy)
+    batches, unrouted = batches_by_address(states.findings_to_notify(report, policy), directory)
+    notifications = states.due_notifications(state, batches, report, policy)
     notified: dict[str, str] = {}
     failed: list[str] = []
+    for owner, unread in unrouted.items():
+        log.error("%s was not notified of all findings: %s", name_of(owner), unread)
+        failed.append(str(unread))
     for notification in notifications:
-        name = notification.owner or PLATFORM_NAME
         try:
-            sent = _send(notification, state.get(notification.owner), messenger, directory, report, page)
-        except (SlackError, AirflowApiError) as error:
-            log.error("%s was not notified of %d finding(s): %s", name, len(notification.current), error)
+            sent = _send(notification, state.get(notification.address), messenger, directory, report, page)
+        except SlackError as error:
+            log.error(
+                "%s: not notified of %d finding(s): %s", notification.owner_names, len(notification.current), error
+            )
             failed.append(str(error))
             continue
         state = states.after_notification(state, notification, sent)
         save(state)
-        notified[name] = notification.reason.value
+        notified |= dict.fromkeys(map(name_of, notification.owners), notification.reason.value)
     save(states.after_report(state, report, policy))
     if failed:
-        raise NotificationError(f"{len(failed)} of {len(notifications)} message(s) were not sent: {failed[0]}")
+        messages = len(notifications) + len(unrouted)
+        raise NotificationError(f"{len(failed)} of {messages} message(s) were not sent: {failed[0]}")
     return notified
 
 
@@ -119,9 +96,9 @@ def _send(
     report: MonitoringReport,
     page: str | None,
 ) -> Conversation:
-    recipient = directory.recipient(notification.owner)
+    recipient = directory.recipient(notification.address)
     reply_to = None
-    if before is not None and not notification.starts_thread and before.recipient == recipient.address:
+    if before is not None and not notification.starts_thread:
         reply_to = Posted(before.channel, before.thread)
     content = message(notification, page=page, incomplete=report.incomplete)
     broadcast = bool(notification.new)
@@ -133,14 +110,14 @@ def _send(
         else:
             # Keep the time stamp of the thread's first message. With the time stamp of the reply,
             # the next reply would start another thread.
-            return Conversation(recipient.address, posted.channel, reply_to.thread or posted.thread, report.at)
+            return Conversation(notification.owners, posted.channel, reply_to.thread or posted.thread, report.at)
     try:
         posted = messenger.post(recipient, content, broadcast=broadcast)
     except UnreachableError as error:
         if recipient.is_fallback:
             raise
         log.warning("%s; the message goes to the fallback channel %s.", error, directory.fallback)
-        note = f"For {notification.owner}, who could not be reached. {error}"
-        fallback = Recipient(directory.fallback, is_fallback=True)
+        note = f"For {notification.owner_names}, who could not be reached. {error}"
+        fallback = directory.recipient(directory.fallback)
         posted = messenger.post(fallback, message(notification, page=page, note=note, incomplete=report.incomplete))
-    return Conversation(recipient.address, posted.channel, posted.thread, report.at)
+    return Conversation(notification.owners, posted.channel, posted.thread, report.at)

@@ -3,7 +3,7 @@
 These places are searched in turn for an owner's address:
 
 1. the Variable ``mljob_owners``, a JSON object that maps owners to addresses;
-2. the owner's link in the ``owner_links`` of a DAG.
+2. the owner's link in the ``owner_links`` of the DAG that has the problem.
 
 If neither has an address for the owner, the owner's messages go to the fallback channel, which the
 option ``[mljob] slack_channel`` names.
@@ -15,16 +15,20 @@ member's e-mail address.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from mljob_airflow.monitoring.variables import json_object
+from mljob_contract.reports import Finding
 
 VARIABLE = "mljob_owners"
 """The Variable with the Slack addresses of owners."""
 _EXAMPLE = '{"team-a": "#team-a"}'
 _ID = re.compile(r"[CGDUW][A-Z0-9]{7,}")
+PLATFORM = ""
+"""Stands for the owner of findings without an owner: the people who run the platform."""
+PLATFORM_NAME = "the platform"
+"""The name of :data:`PLATFORM` in messages, in logs and in the task's return value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +45,14 @@ class Recipient:
         return "@" in self.address.lstrip("@")
 
 
-def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallback: str) -> Recipient:
-    """Return a :class:`Recipient` with the owner's address in ``mapping``. If ``mapping`` has no
-    address for the owner, the :class:`Recipient` has the address in ``link``, or else the fallback
-    channel.
+def owners_of(finding: Finding) -> tuple[str, ...]:
+    """Return the owners of a finding: :data:`PLATFORM` for a finding without an owner."""
+    return finding.owners or (PLATFORM,)
 
-    Args:
-        owner: The owner's name in Airflow. An empty name stands for the people who run the
-            platform.
-        mapping: Addresses by owner, from the Variable ``mljob_owners``.
-        link: The owner's link in a DAG's ``owner_links``, or ``None`` if there is no link.
-        fallback: The fallback channel.
-    """
-    address = mapping.get(owner, "").strip() or (address_in_link(link) if link else None)
-    return Recipient(address) if address else Recipient(fallback, is_fallback=True)
+
+def name_of(owner: str) -> str:
+    """Return the owner's name for people: :data:`PLATFORM_NAME` for :data:`PLATFORM`."""
+    return owner or PLATFORM_NAME
 
 
 def address_in_link(link: str) -> str | None:

@@ -1,24 +1,27 @@
-"""Decides which notifications to send after a new report. The state has the findings that each
-owner was notified of.
+"""Decides which notifications to send after a new report. The state has the findings that were
+sent to each Slack address.
 
-An owner has at most one current thread in Slack. The repeat period (the threshold ``quiet_hours``)
-begins with the first message of the thread. The thread ends when the state has no more findings of
-the owner. After each report, the first of these rules that applies decides what an owner gets:
+An address has at most one current thread in Slack. The repeat period (the threshold
+``quiet_hours``) begins with the first message of the thread. The thread ends when the state has no
+more findings of the address. After each report, the first of these rules that applies decides which
+message is sent to an address:
 
-1. If the owner has findings but no current thread, a message with all of the owner's findings
-   starts a thread.
-2. If the owner has findings and the repeat period is over, a message with all of the owner's
-   findings starts a new thread.
-3. If a finding is new or more severe, the owner gets a reply in the thread. The channel shows this
-   reply too.
-4. If a finding is resolved, the owner gets a reply that only the thread shows.
-5. Otherwise, the owner gets no message.
+1. If the address has findings but no current thread, a message with all of the findings starts a
+   thread.
+2. If the address has findings and the repeat period is over, a message with all of the findings
+   starts a new thread.
+3. If a finding is new or more severe, a message replies in the thread. The channel shows this reply
+   too.
+4. If a finding is resolved, a message replies in the thread, and only the thread shows the reply.
+5. Otherwise, no message is sent.
 
-Four more rules avoid needless messages:
+Five more rules avoid needless messages:
 
 - A finding counts as resolved only if it has been missing in all reports of the last 45 minutes (by
   default), because findings may come and go.
 - A report that is incomplete for a kind of findings does not resolve findings of this kind.
+- A finding that now goes to another address is not resolved. It stays in the state, so that it is
+  not new when it comes back.
 - A muted finding is removed from the state without a message. After the end of the mute, the
   finding counts as new.
 - A finding about a past event (:data:`TRANSIENT`) never counts as resolved. The finding is removed
@@ -29,22 +32,22 @@ The functions are pure. The caller stores the state in an Airflow Variable.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from mljob_airflow.monitoring.notifications.owners import name_of
+from mljob_airflow.monitoring.notifications.routing import Batch
 from mljob_contract.reports import Finding, FindingKind, MonitoringReport, Severity
 
-PLATFORM = ""
-"""Stands for the owner of findings without an owner: the people who run the platform."""
 TRANSIENT = frozenset({FindingKind.SLOW_TASK, FindingKind.LONG_WAIT})
 """The kinds of findings that are about an event in the past. Findings of other kinds are about a
 condition that lasts.
 """
 MAX_NOTIFIED = 2000
-"""The maximum number of findings in the state, of all owners together. Above this number, the
+"""The maximum number of findings in the state, of all addresses together. Above this number, the
 findings that have been missing in reports for the longest time are dropped. The findings in the
 last report are kept in any case, because otherwise their owners would be notified again.
 """
@@ -53,21 +56,21 @@ MAX_TITLE_LENGTH = 120
 
 
 class NotificationReason(StrEnum):
-    """Why a notification is sent to an owner."""
+    """Why a notification is sent to an address."""
 
     NEW = "new"
-    """The owner had no findings before."""
+    """The address had no findings before."""
     CHANGED = "changed"
     """A finding is new or more severe."""
     REMINDER = "still"
-    """The repeat period is over, and the owner has findings. Some of the findings may be new."""
+    """The repeat period is over, and the address has findings. Some of the findings may be new."""
     RESOLVED = "over"
     """At least one finding is resolved, and no finding is new or more severe."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotifiedFinding:
-    """A finding that an owner was notified of."""
+    """A finding that was sent to an address."""
 
     title: str
     severity: Severity
@@ -77,13 +80,13 @@ class NotifiedFinding:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The current Slack thread of an owner, and the findings that the owner was notified of."""
+    """The current Slack thread of an address, and the findings that were sent to the address."""
 
-    recipient: str
-    """The Slack address of the owner."""
+    owners: tuple[str, ...]
+    """The owners for whom the last message was. May contain :data:`.PLATFORM`."""
     channel: str
-    """The id of the channel in which the messages are posted. The channel differs from
-    ``recipient`` if the recipient is a member, or if the messages went to the fallback channel.
+    """The id of the channel in which the messages are posted. The channel is not the address's if
+    the messages went to the fallback channel.
     """
     thread: str | None
     """The time stamp of the message that started the thread, or ``None`` if the messenger has no
@@ -96,16 +99,16 @@ class Conversation:
 
 
 NotificationState = Mapping[str, Conversation]
-"""Conversations by owner."""
+"""Conversations by Slack address."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotificationPolicy:
-    """The rules that decide when an owner is notified.
+    """The rules that decide when owners are notified.
 
     Attributes:
-        repeat_after: The time from a message with all findings of an owner until the next such
-            message, if the owner then has findings.
+        repeat_after: The time from a message with all findings of an address until the next such
+            message, if the address then has findings.
         resolved_after: The time for which a finding must be missing in reports to count as
             resolved.
         min_severity: The lowest severity of a finding that causes a notification.
@@ -118,76 +121,86 @@ class NotificationPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A message to one owner."""
+    """A message to one address."""
 
-    owner: str
+    address: str
+    owners: tuple[str, ...]
+    """The owners for whom the message is. May contain :data:`.PLATFORM`."""
     reason: NotificationReason
     new: tuple[Finding, ...] = ()
     """Findings that are new or more severe."""
     current: tuple[Finding, ...] = ()
-    """All findings of the owner in the report."""
+    """All findings of the address in the report."""
     resolved: Mapping[str, str] = field(default_factory=dict)
     """The titles of resolved findings, by the findings' keys."""
 
     @property
+    def owner_names(self) -> str:
+        """The names of the owners, for people."""
+        return ", ".join(map(name_of, self.owners))
+
+    @property
     def starts_thread(self) -> bool:
-        """Whether the message has all findings of the owner and starts a new thread."""
+        """Whether the message has all findings of the address and starts a new thread."""
         return self.reason in (NotificationReason.NEW, NotificationReason.REMINDER)
 
 
-def findings_by_owner(report: MonitoringReport, min_severity: Severity) -> dict[str, list[Finding]]:
-    """Return the report's findings by owner, in the order of the report.
-
-    Findings that are less severe than ``min_severity`` are left out. A finding without an owner
-    belongs to :data:`PLATFORM`.
+def findings_to_notify(report: MonitoringReport, policy: NotificationPolicy) -> list[Finding]:
+    """Return the report's findings that are severe enough for a notification, in the order of the
+    report.
     """
-    found: dict[str, list[Finding]] = {}
-    for finding in report.findings:
-        if finding.severity.rank >= min_severity.rank:
-            for owner in finding.owners or (PLATFORM,):
-                found.setdefault(owner, []).append(finding)
-    return found
+    return [finding for finding in report.findings if finding.severity.rank >= policy.min_severity.rank]
 
 
 def due_notifications(
-    state: NotificationState, report: MonitoringReport, policy: NotificationPolicy
+    state: NotificationState, batches: Mapping[str, Batch], report: MonitoringReport, policy: NotificationPolicy
 ) -> list[Notification]:
-    """Return the notifications to send after a new report, at most one for each owner."""
-    current = findings_by_owner(report, policy.min_severity)
+    """Return the notifications to send after a new report, at most one for each address.
+
+    Args:
+        state: The state before the report.
+        batches: The :func:`findings_to_notify` of the report, by address.
+        report: The report.
+        policy: The rules that decide when owners are notified.
+    """
+    present = {finding.key for finding in findings_to_notify(report, policy)}
     due = (
-        _due_notification(owner, state.get(owner), current.get(owner, []), report, policy)
-        for owner in sorted({*state, *current})
+        _due_notification(address, state.get(address), batches.get(address, Batch()), present, report, policy)
+        for address in sorted({*state, *batches})
     )
     return [notification for notification in due if notification is not None]
 
 
 def _due_notification(
-    owner: str,
+    address: str,
     conversation: Conversation | None,
-    current: list[Finding],
+    batch: Batch,
+    present: Collection[str],
     report: MonitoringReport,
     policy: NotificationPolicy,
 ) -> Notification | None:
+    current = tuple(batch.findings)
+    owners = tuple(batch.owners)
     if conversation is None:
-        return Notification(owner, NotificationReason.NEW, tuple(current), tuple(current)) if current else None
+        return Notification(address, owners, NotificationReason.NEW, current, current) if current else None
+    owners = owners or conversation.owners
     notified = conversation.findings
     new = tuple(
         finding
         for finding in current
         if finding.key not in notified or finding.severity.rank > notified[finding.key].severity.rank
     )
-    current_keys = {finding.key for finding in current}
     resolved = {
         key: finding.title
         for key, finding in notified.items()
-        if key not in current_keys and _is_resolved(key, finding, report, policy)
+        if key not in present and _is_resolved(key, finding, report, policy)
     }
     if current and report.at - conversation.notified_at >= policy.repeat_after:
-        return Notification(owner, NotificationReason.REMINDER, new, tuple(current), resolved)
+        return Notification(address, owners, NotificationReason.REMINDER, new, current, resolved)
     if new:
-        return Notification(owner, NotificationReason.CHANGED, new, tuple(current), resolved)
+        return Notification(address, owners, NotificationReason.CHANGED, new, current, resolved)
     if resolved:
-        return Notification(owner, NotificationReason.RESOLVED, (), tuple(current), resolved)
+        return Notification(address, owners, NotificationReason.RESOLVED, (), current, resolved)
     return None
 
 
@@ -220,18 +233,17 @@ def after_report(state: NotificationState, report: MonitoringReport, policy: Not
 
     New findings are added by :func:`after_notification`, which also removes resolved findings.
     """
-    current = findings_by_owner(report, policy.min_severity)
+    present = {finding.key for finding in findings_to_notify(report, policy)}
     after: dict[str, Conversation] = {}
-    for owner, conversation in state.items():
-        keys = {finding.key for finding in current.get(owner, [])}
+    for address, conversation in state.items():
         findings = {}
         for key, notified in conversation.findings.items():
-            if key in keys:
+            if key in present:
                 findings[key] = replace(notified, last_seen=report.at)
             elif _is_kept(key, notified, report, policy):
                 findings[key] = notified
         if findings:
-            after[owner] = replace(conversation, findings=findings)
+            after[address] = replace(conversation, findings=findings)
     return bounded(after)
 
 
@@ -246,25 +258,25 @@ def _is_kept(key: str, finding: NotifiedFinding, report: MonitoringReport, polic
 
 def after_notification(state: NotificationState, notification: Notification, sent: Conversation) -> NotificationState:
     """Return the state after a notification was sent: with the findings in the message, and without
-    the resolved findings. An owner without findings is removed.
+    the resolved findings. An address without findings is removed.
 
     Args:
         state: The state before the notification.
         notification: The notification.
-        sent: A conversation with the message's recipient, channel, thread and time
-            (``notified_at``). The field ``findings`` is ignored.
+        sent: A conversation with the message's owners, channel, thread and time (``notified_at``).
+            The field ``findings`` is ignored.
     """
-    before = state.get(notification.owner)
+    before = state.get(notification.address)
     findings = dict(before.findings) if before else {}
     for key in notification.resolved:
         findings.pop(key, None)
     for finding in notification.current if notification.starts_thread else notification.new:
         findings[finding.key] = NotifiedFinding(finding.title[:MAX_TITLE_LENGTH], finding.severity, sent.notified_at)
-    others = {owner: conversation for owner, conversation in state.items() if owner != notification.owner}
+    others = {address: conversation for address, conversation in state.items() if address != notification.address}
     if not findings:
         return others
     notified_at = sent.notified_at if notification.starts_thread or before is None else before.notified_at
-    return {**others, notification.owner: replace(sent, notified_at=notified_at, findings=findings)}
+    return {**others, notification.address: replace(sent, notified_at=notified_at, findings=findings)}
 
 
 def bounded(state: NotificationState) -> NotificationState:
@@ -273,8 +285,8 @@ def bounded(state: NotificationState) -> NotificationState:
     """
     everything = sorted(
         (
-            (finding.last_seen, owner, key)
-            for owner, conversation in state.items()
+            (finding.last_seen, address, key)
+            for address, conversation in state.items()
             for key, finding in conversation.findings.items()
         ),
         reverse=True,
@@ -283,25 +295,26 @@ def bounded(state: NotificationState) -> NotificationState:
         return state
     newest = everything[0][0]
     kept = {
-        (owner, key)
-        for number, (last_seen, owner, key) in enumerate(everything)
+        (address, key)
+        for number, (last_seen, address, key) in enumerate(everything)
         if number < MAX_NOTIFIED or last_seen == newest
     }
     smaller = {
-        owner: replace(
+        address: replace(
             conversation,
-            findings={key: finding for key, finding in conversation.findings.items() if (owner, key) in kept},
+            findings={key: finding for key, finding in conversation.findings.items() if (address, key) in kept},
         )
-        for owner, conversation in state.items()
+        for address, conversation in state.items()
     }
-    return {owner: conversation for owner, conversation in smaller.items() if conversation.findings}
+    return {address: conversation for address, conversation in smaller.items() if conversation.findings}
 
 
 def to_json(state: NotificationState) -> dict[str, Any]:
     """Return the state as a JSON object, for the Airflow Variable."""
     return {
-        owner: {
-            "target": conversation.recipient,
+        address: {
+            "target": address,
+            "owners": list(conversation.owners),
             "channel": conversation.channel,
             "thread": conversation.thread,
             "at": conversation.notified_at.isoformat(),
@@ -310,22 +323,35 @@ def to_json(state: NotificationState) -> dict[str, Any]:
                 for key, finding in conversation.findings.items()
             },
         }
-        for owner, conversation in state.items()
+        for address, conversation in state.items()
     }
 
 
 def from_json(value: object) -> NotificationState:
     """Read the state from a JSON object. The state is empty for ``None``.
 
+    Earlier versions stored a conversation for each owner. The conversations of several owners with
+    the same address are merged. The latest thread becomes the thread of the address.
+
     Raises:
         ValueError: The value is not in the format of :func:`to_json`.
     """
     if value is None:
         return {}
+    state: dict[str, Conversation] = {}
     try:
-        return {str(owner): _conversation(entry) for owner, entry in _items(value)}
+        stored = [(entry["target"], _conversation(name, entry)) for name, entry in _items(value)]
+        for address, conversation in sorted(stored, key=lambda pair: pair[1].notified_at):
+            before = state.get(address)
+            state[address] = _merged(before, conversation) if before else conversation
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"not the state of a monitor: {type(error).__name__}: {error}") from error
+    return state
+
+
+def _merged(earlier: Conversation, later: Conversation) -> Conversation:
+    owners = tuple(dict.fromkeys((*earlier.owners, *later.owners)))
+    return replace(later, owners=owners, findings={**earlier.findings, **later.findings})
 
 
 def _items(value: object) -> Iterable[tuple[Any, Any]]:
@@ -334,9 +360,10 @@ def _items(value: object) -> Iterable[tuple[Any, Any]]:
     return value.items()
 
 
-def _conversation(entry: Any) -> Conversation:
+def _conversation(name: str, entry: Any) -> Conversation:
     return Conversation(
-        recipient=entry["target"],
+        # In the format of earlier versions, the name is the owner.
+        owners=tuple(entry.get("owners", [name])),
         channel=entry["channel"],
         thread=entry["thread"],
         notified_at=_time(entry["at"]),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from html import escape
 
 from mljob_airflow.monitoring.notifications.messages import NAMES
-from mljob_airflow.monitoring.notifications.state import PLATFORM, findings_by_owner
+from mljob_airflow.monitoring.notifications.owners import PLATFORM, owners_of
 from mljob_airflow.monitoring.pages import plots
 from mljob_airflow.monitoring.wording import count
 from mljob_contract.reports import Finding, MonitoringReport, Severity, Table
@@ -104,7 +104,10 @@ def _mutes(report: MonitoringReport) -> Iterable[str]:
 
 
 def _findings(report: MonitoringReport) -> Iterable[str]:
-    groups = findings_by_owner(report, Severity.INFO)
+    groups: dict[str, list[Finding]] = {}
+    for finding in report.findings:
+        for owner in owners_of(finding):
+            groups.setdefault(owner, []).append(finding)
     for owner in sorted(groups, key=lambda name: (-groups[name][0].severity.rank, -len(groups[name]), name)):
         name = "The platform" if owner == PLATFORM else owner
         yield f'<h2>{escape(name)} <span class="soft">{len(groups[owner])}</span></h2>'
