@@ -3,9 +3,12 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -198,6 +201,73 @@ def test_an_unreachable_slack_is_an_error(monkeypatch: pytest.MonkeyPatch, slack
     )
     with pytest.raises(SlackError, match="Slack's chat"):
         bot.post(Recipient("#a"), MESSAGE)
+
+
+class BrokenServer(socketserver.ThreadingTCPServer):
+    """Answers each request with the bytes ``answer``, whatever the request is. Without an answer, the
+    server keeps each connection open until the server is closed."""
+
+    daemon_threads = True
+
+    def __init__(self, answer: bytes | None) -> None:
+        self.answer = answer
+        self.connections = 0
+        self.closing = threading.Event()
+        super().__init__(("127.0.0.1", 0), BrokenHandler)
+
+
+class BrokenHandler(socketserver.BaseRequestHandler):
+    server: BrokenServer
+
+    def handle(self) -> None:
+        self.server.connections += 1
+        if self.server.answer is None:
+            self.server.closing.wait()
+            return
+        # An unread request would reset the connection.
+        request = self.request.makefile("rb")
+        length = 0
+        while line := request.readline().strip():
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        request.read(length)
+        self.request.sendall(self.server.answer)
+
+
+@contextmanager
+def broken_slack(monkeypatch: pytest.MonkeyPatch, conn_type: str, answer: bytes | None) -> Iterator[BrokenServer]:
+    """Run a server in place of Slack. The Connection ``slack_tests`` leads to this server."""
+    with BrokenServer(answer) as server:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        extra: Any = {"slack": {"extra": {"base_url": f"{url}/api/"}}, "slackwebhook": {"host": url}}[conn_type]
+        monkeypatch.setenv("AIRFLOW_CONN_SLACK_TESTS", json.dumps({"conn_type": conn_type, "password": TOKEN, **extra}))
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.closing.set()
+            server.shutdown()
+
+
+def answer_with(status: str, body: bytes, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@pytest.mark.parametrize("conn_type", ["slack", "slackwebhook"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answer_with("200 OK", b'{"ok":').replace(b"Length: 6", b"Length: 500"),
+        b"HELLO\r\n\r\n",
+        answer_with("429 Too Many Requests", b"{}", "Retry-After: Wed, 21 Oct 2026 07:28:00 GMT"),
+        answer_with("404 Not Found", b"[1]", "Content-Type: application/json"),
+    ],
+    ids=["cut", "no-http", "date", "list"],
+)
+def test_a_broken_answer_is_an_error(monkeypatch: pytest.MonkeyPatch, conn_type: str, answer: bytes) -> None:
+    with broken_slack(monkeypatch, conn_type, answer), pytest.raises(SlackError, match="Slack's "):
+        messenger("slack_tests", conn_type).post(Recipient("#a"), MESSAGE)
 
 
 def test_a_connection_of_another_type_is_refused() -> None:

@@ -14,6 +14,8 @@ most other errors of a bot with status 200 and ``ok: false``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -113,27 +115,16 @@ class SlackBot:
             body |= {"channel": reply_to.channel, "thread_ts": reply_to.thread, "reply_broadcast": broadcast}
         else:
             body["channel"] = self._member(recipient.address) if recipient.is_email else recipient.address
-        answer = self._call("chat.postMessage", recipient.address, json=body)
-        return Posted(str(answer["channel"]), str(answer["ts"]))
+        with _slack_errors(f"Slack's chat.postMessage to {recipient.address}"):
+            answer = self._hook.call("chat.postMessage", json=body)
+            return Posted(str(answer["channel"]), str(answer["ts"]))
 
     def _member(self, email: str) -> str:
         if email not in self._members:
-            answer = self._call("users.lookupByEmail", email, http_verb="GET", params={"email": email})
-            self._members[email] = str(answer["user"]["id"])
+            with _slack_errors(f"Slack's users.lookupByEmail to {email}"):
+                answer = self._hook.call("users.lookupByEmail", http_verb="GET", params={"email": email})
+                self._members[email] = str(answer["user"]["id"])
         return self._members[email]
-
-    def _call(self, method: str, address: str, **arguments: Any) -> Any:
-        from slack_sdk.errors import SlackApiError, SlackClientError
-
-        try:
-            return self._hook.call(method, **arguments)
-        except SlackApiError as error:
-            code = str(error.response.get("error") or f"status {error.response.status_code}")
-            needed = f" (the bot needs the scope {error.response['needed']})" if error.response.get("needed") else ""
-            kind = UnreachableError if code in UNREACHABLE else SlackError
-            raise kind(f"Slack's {method} to {address}: {code}{needed}") from error
-        except (SlackClientError, OSError) as error:
-            raise SlackError(f"Slack's {method} to {address}: {type(error).__name__}: {error}") from error
 
 
 class SlackWebhook:
@@ -152,14 +143,37 @@ class SlackWebhook:
         Raises:
             SlackError: Slack refused the message, or did not answer.
         """
-        from airflow.exceptions import AirflowException
-        from slack_sdk.errors import SlackClientError
-
-        try:
+        with _slack_errors("Slack's webhook"):
             self._hook.send(**message)
-        except (AirflowException, SlackClientError, OSError) as error:
-            raise SlackError(f"Slack's webhook: {type(error).__name__}: {error}") from error
         return Posted("webhook", None)
+
+
+@contextmanager
+def _slack_errors(request: str) -> Iterator[None]:
+    """Raise a :class:`SlackError` for each exception in the ``with`` block.
+
+    Slack's SDK lets the exceptions of other libraries through, for example of ``http.client`` and
+    of its parsers, if Slack or a proxy sends a broken answer.
+
+    Args:
+        request: The request in words, for the text of an error.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise _slack_error(request, error) from error
+
+
+def _slack_error(request: str, error: Exception) -> SlackError:
+    from slack_sdk.errors import SlackApiError
+
+    if not isinstance(error, SlackApiError):
+        return SlackError(f"{request}: {type(error).__name__}: {error}")
+    answer = error.response.data if isinstance(error.response.data, Mapping) else {}
+    code = str(answer.get("error") or f"status {error.response.status_code}")
+    needed = f" (the bot needs the scope {answer['needed']})" if answer.get("needed") else ""
+    kind = UnreachableError if code in UNREACHABLE else SlackError
+    return kind(f"{request}: {code}{needed}")
 
 
 def messenger(conn_id: str, conn_type: str) -> Messenger:
