@@ -22,7 +22,15 @@ from mljob_airflow.compatibility import read_dag_files, skip_exception
 from mljob_airflow.monitoring import collector, tasks
 from mljob_airflow.monitoring.notifications.messages import message
 from mljob_airflow.monitoring.notifications.owners import Recipient
-from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError, messenger
+from mljob_airflow.monitoring.notifications.slack import (
+    MAX_WAIT_SECONDS,
+    RETRIES,
+    Posted,
+    SlackError,
+    SlackUnavailableError,
+    UnreachableError,
+    messenger,
+)
 from mljob_airflow.monitoring.notifications.state import Notification, NotificationReason
 from mljob_airflow.monitoring.thresholds import Thresholds, ThresholdsError
 from mljob_contract.reports import Finding, FindingKind, MonitoringReport
@@ -199,7 +207,7 @@ def test_an_unreachable_slack_is_an_error(monkeypatch: pytest.MonkeyPatch, slack
         "AIRFLOW_CONN_SLACK_TESTS",
         json.dumps({"conn_type": "slack", "password": TOKEN, "extra": {"base_url": "http://127.0.0.1:9/"}}),
     )
-    with pytest.raises(SlackError, match="Slack's chat"):
+    with pytest.raises(SlackUnavailableError, match="Slack's chat"):
         bot.post(Recipient("#a"), MESSAGE)
 
 
@@ -260,13 +268,48 @@ def answer_with(status: str, body: bytes, *headers: str) -> bytes:
     [
         answer_with("200 OK", b'{"ok":').replace(b"Length: 6", b"Length: 500"),
         b"HELLO\r\n\r\n",
-        answer_with("429 Too Many Requests", b"{}", "Retry-After: Wed, 21 Oct 2026 07:28:00 GMT"),
         answer_with("404 Not Found", b"[1]", "Content-Type: application/json"),
     ],
-    ids=["cut", "no-http", "date", "list"],
+    ids=["cut", "no-http", "list"],
 )
 def test_a_broken_answer_is_an_error(monkeypatch: pytest.MonkeyPatch, conn_type: str, answer: bytes) -> None:
     with broken_slack(monkeypatch, conn_type, answer), pytest.raises(SlackError, match="Slack's "):
+        messenger("slack_tests", conn_type).post(Recipient("#a"), MESSAGE)
+
+
+@pytest.mark.parametrize("conn_type", ["slack", "slackwebhook"])
+@pytest.mark.parametrize("retry_after", ["Wed, 21 Oct 2026 07:28:00 GMT", "1, 1", "-1", "²"])
+def test_a_retry_after_that_is_not_a_number_waits_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch, conn_type: str, retry_after: str
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("mljob_airflow.monitoring.notifications.rate_limits.time", SimpleNamespace(sleep=waits.append))
+    answer = answer_with("429 Too Many Requests", b"{}", f"Retry-After: {retry_after}")
+    with broken_slack(monkeypatch, conn_type, answer) as server, pytest.raises(SlackError, match="429"):
+        messenger("slack_tests", conn_type).post(Recipient("#a"), MESSAGE)
+    assert (len(waits), server.connections) == (RETRIES, RETRIES + 1)
+    assert all(1 <= wait < 2 for wait in waits)
+
+
+@pytest.mark.parametrize("conn_type", ["slack", "slackwebhook"])
+def test_the_waits_of_all_messages_are_bounded(monkeypatch: pytest.MonkeyPatch, conn_type: str) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("mljob_airflow.monitoring.notifications.rate_limits.time", SimpleNamespace(sleep=waits.append))
+    answer = answer_with("429 Too Many Requests", b"{}", f"Retry-After: {MAX_WAIT_SECONDS // 2}")
+    with broken_slack(monkeypatch, conn_type, answer) as server:
+        slack = messenger("slack_tests", conn_type)
+        for connections in (3, 4):
+            with pytest.raises(SlackError, match="429") as caught:
+                slack.post(Recipient("#a"), MESSAGE)
+            assert server.connections == connections
+        assert isinstance(caught.value, SlackUnavailableError) or conn_type == "slackwebhook"
+    assert len(waits) == 2
+
+
+@pytest.mark.parametrize("conn_type", ["slack", "slackwebhook"])
+def test_a_slack_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch, conn_type: str) -> None:
+    monkeypatch.setattr("mljob_airflow.monitoring.notifications.slack.TIMEOUT_SECONDS", 1)
+    with broken_slack(monkeypatch, conn_type, None), pytest.raises(SlackUnavailableError, match="timed out"):
         messenger("slack_tests", conn_type).post(Recipient("#a"), MESSAGE)
 
 

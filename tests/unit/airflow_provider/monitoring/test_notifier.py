@@ -10,7 +10,7 @@ import pytest
 from mljob_airflow.monitoring.notifications.notifier import NotificationError, notify
 from mljob_airflow.monitoring.notifications.owners import Recipient, address_in_link, mapping_of
 from mljob_airflow.monitoring.notifications.routing import OwnerDirectory
-from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError
+from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, SlackUnavailableError, UnreachableError
 from mljob_airflow.monitoring.notifications.state import NotificationPolicy, NotificationState
 from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import Finding, FindingKind
@@ -132,6 +132,18 @@ def test_a_retry_notifies_only_owners_who_were_not_notified(world: World) -> Non
         world.notify(A, B)
     world.slack.errors.clear()
     assert world.notify(A, B) == {"team-b": "new"}
+
+
+def test_a_slack_that_does_not_answer_is_not_asked_for_all_owners(world: World) -> None:
+    owners = [f"team-{number}" for number in range(6)]
+    world.directory = OwnerDirectory({owner: f"#{owner}" for owner in owners}, "#airflow")
+    findings = [finding(owner, owner=owner) for owner in owners]
+    world.slack.errors = {f"#team-{number}": SlackUnavailableError("timed out") for number in (0, 2, 3)}
+    with pytest.raises(NotificationError, match="5 of 6"):
+        world.notify(*findings)
+    assert world.slack.sent == [("#team-1", None, True)]
+    world.slack.errors.clear()
+    assert len(world.notify(*findings)) == 5
 
 
 def test_an_owner_whose_link_can_not_be_read_does_not_affect_other_owners(world: World) -> None:

@@ -11,8 +11,16 @@ import pytest
 import mljob_airflow.monitoring
 
 FOLDER = Path(mljob_airflow.monitoring.__file__).parent
-ADAPTERS = {"dag", "tasks", "rest_reader", "notifications.notifier", "notifications.slack", "pages.files"}
-"""Modules with side effects: they send requests to other systems, write files or log."""
+ADAPTERS = {
+    "dag",
+    "tasks",
+    "rest_reader",
+    "notifications.notifier",
+    "notifications.rate_limits",
+    "notifications.slack",
+    "pages.files",
+}
+"""Modules with side effects: they send requests to other systems, wait, write files or log."""
 OUTSIDE = {
     "airflow",
     "airflow_client",

@@ -4,7 +4,8 @@ share a message.
 The state is saved after each message, so a retry of the task does not repeat a message. If Slack
 can't post a reply in a thread, the message starts a new thread. If Slack can't post to the address
 either, the message goes to the fallback channel. If an owner can't be notified at all, the other
-owners are still notified, and then the task fails.
+owners are still notified, and then the task fails. If Slack doesn't answer, the other messages
+remain for the next try of the task, or for the next run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from mljob_airflow.monitoring.notifications import state as states
 from mljob_airflow.monitoring.notifications.messages import message
 from mljob_airflow.monitoring.notifications.owners import name_of
 from mljob_airflow.monitoring.notifications.routing import OwnerDirectory, batches_by_address
-from mljob_airflow.monitoring.notifications.slack import Messenger, Posted, SlackError, UnreachableError
+from mljob_airflow.monitoring.notifications.slack import (
+    Messenger,
+    Posted,
+    SlackError,
+    SlackUnavailableError,
+    UnreachableError,
+)
 from mljob_airflow.monitoring.notifications.state import (
     Conversation,
     Notification,
@@ -27,6 +34,11 @@ from mljob_airflow.monitoring.notifications.state import (
 from mljob_contract.reports import MonitoringReport
 
 log = logging.getLogger(__name__)
+
+MAX_UNAVAILABLE = 2
+"""The number of messages in a row that Slack leaves without an answer, after which no more messages
+are sent. After only one, Slack may answer the others: the message or its channel may be at fault.
+"""
 
 
 class NotificationError(Exception):
@@ -60,7 +72,8 @@ def notify(
         The reason of each notification that was sent, by owner, for example ``{"team-a": "new"}``.
 
     Raises:
-        NotificationError: At least one message was not sent. The other messages were sent.
+        NotificationError: At least one message was not sent. The other messages were sent, unless
+            Slack did not answer.
     """
     batches, unrouted = batches_by_address(states.findings_to_notify(report, policy), directory)
     notifications = states.due_notifications(state, batches, report, policy)
@@ -69,6 +82,7 @@ def notify(
     for owner, unread in unrouted.items():
         log.error("%s was not notified of all findings: %s", name_of(owner), unread)
         failed.append(str(unread))
+    sent_messages = unavailable = 0
     for notification in notifications:
         try:
             sent = _send(notification, state.get(notification.address), messenger, directory, report, page)
@@ -77,14 +91,19 @@ def notify(
                 "%s: not notified of %d finding(s): %s", notification.owner_names, len(notification.current), error
             )
             failed.append(str(error))
+            unavailable = unavailable + 1 if isinstance(error, SlackUnavailableError) else 0
+            if unavailable == MAX_UNAVAILABLE:
+                break
             continue
+        unavailable = 0
+        sent_messages += 1
         state = states.after_notification(state, notification, sent)
         save(state)
         notified |= dict.fromkeys(map(name_of, notification.owners), notification.reason.value)
     save(states.after_report(state, report, policy))
     if failed:
         messages = len(notifications) + len(unrouted)
-        raise NotificationError(f"{len(failed)} of {messages} message(s) were not sent: {failed[0]}")
+        raise NotificationError(f"{messages - sent_messages} of {messages} message(s) were not sent: {failed[0]}")
     return notified
 
 

@@ -8,8 +8,8 @@ The type of the Airflow Connection decides how messages are posted:
 - ``slackwebhook``: The webhook posts to its only channel, without threads.
 
 Slack accepts about one message a second in a channel, and answers further messages with status 429.
-Slack's SDK then waits for the time in ``Retry-After``, and sends the message again. Slack reports
-most other errors of a bot with status 200 and ``ok: false``.
+Slack's SDK then waits for the time in ``Retry-After``, and sends the message again (see
+:mod:`.rate_limits`). Slack reports most other errors of a bot with status 200 and ``ok: false``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ TIMEOUT_SECONDS = 30
 RETRIES = 5
 """The number of retries of a request after an answer 429. Before each retry, the SDK waits for the
 seconds in ``Retry-After``."""
+MAX_WAIT_SECONDS = 300
+"""The maximum sum of these waits, for all messages of a task together."""
 
 UNREACHABLE = frozenset(
     {
@@ -55,6 +57,12 @@ class SlackError(Exception):
 
 class UnreachableError(SlackError):
     """Slack can't post to the address (a channel or a member). Another address may work."""
+
+
+class SlackUnavailableError(SlackError):
+    """Slack did not answer, or asked for a longer wait than :data:`MAX_WAIT_SECONDS` allows. Other
+    messages would probably fail in the same way, each after a long wait.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,8 @@ class Messenger(Protocol):
 
         Raises:
             UnreachableError: Slack can't post to the recipient.
-            SlackError: Slack refused the message for another reason, or did not answer.
+            SlackUnavailableError: Slack did not answer, or asked for a long wait.
+            SlackError: Slack refused the message for another reason.
         """
         ...
 
@@ -141,7 +150,8 @@ class SlackWebhook:
         """Post a message to the webhook's channel. All arguments except ``message`` are ignored.
 
         Raises:
-            SlackError: Slack refused the message, or did not answer.
+            SlackUnavailableError: Slack did not answer.
+            SlackError: Slack refused the message.
         """
         with _slack_errors("Slack's webhook"):
             self._hook.send(**message)
@@ -168,11 +178,15 @@ def _slack_error(request: str, error: Exception) -> SlackError:
     from slack_sdk.errors import SlackApiError
 
     if not isinstance(error, SlackApiError):
-        return SlackError(f"{request}: {type(error).__name__}: {error}")
+        # OSError: Slack can't be reached, or a timeout is over.
+        failure = SlackUnavailableError if isinstance(error, OSError) else SlackError
+        return failure(f"{request}: {type(error).__name__}: {error}")
     answer = error.response.data if isinstance(error.response.data, Mapping) else {}
     code = str(answer.get("error") or f"status {error.response.status_code}")
     needed = f" (the bot needs the scope {answer['needed']})" if answer.get("needed") else ""
     kind = UnreachableError if code in UNREACHABLE else SlackError
+    if error.response.status_code == 429:
+        kind = SlackUnavailableError
     return kind(f"{request}: {code}{needed}")
 
 
@@ -187,14 +201,12 @@ def messenger(conn_id: str, conn_type: str) -> Messenger:
         ValueError: The type is neither ``slack`` nor ``slackwebhook``.
     """
     # Imported here, because only the task that posts messages needs these modules.
-    from slack_sdk.http_retry.builtin_handlers import (
-        ConnectionErrorRetryHandler,
-        RateLimitErrorRetryHandler,
-        ServerErrorRetryHandler,
-    )
+    from slack_sdk.http_retry.builtin_handlers import ConnectionErrorRetryHandler, ServerErrorRetryHandler
+
+    from mljob_airflow.monitoring.notifications.rate_limits import BoundedRateLimitHandler
 
     retry_handlers = [
-        RateLimitErrorRetryHandler(max_retry_count=RETRIES),
+        BoundedRateLimitHandler(RETRIES, MAX_WAIT_SECONDS),
         ConnectionErrorRetryHandler(max_retry_count=2),
         ServerErrorRetryHandler(max_retry_count=2),
     ]
