@@ -21,6 +21,7 @@ from mljob_airflow import settings
 from mljob_airflow.compatibility import read_dag_files, skip_exception
 from mljob_airflow.monitoring import collector, tasks
 from mljob_airflow.monitoring.notifications.messages import message
+from mljob_airflow.monitoring.notifications.notifier import NotificationError
 from mljob_airflow.monitoring.notifications.owners import Recipient
 from mljob_airflow.monitoring.notifications.slack import (
     MAX_WAIT_SECONDS,
@@ -33,6 +34,7 @@ from mljob_airflow.monitoring.notifications.slack import (
 )
 from mljob_airflow.monitoring.notifications.state import Notification, NotificationReason
 from mljob_airflow.monitoring.thresholds import Thresholds, ThresholdsError
+from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import Finding, FindingKind, MonitoringReport
 from tests.unit.airflow_provider.monitoring.reports import finding, report
 
@@ -379,6 +381,31 @@ def test_owners_are_notified_and_a_warning_is_logged_if_the_state_is_not_json(
     assert sent == {"team-a": "new"}
     assert len(slack.messages) == 1
     assert "The Variable mljob_monitor_memory is invalid, and is replaced by an empty one" in caplog.text
+
+
+@pytest.mark.parametrize("status", [500, 422])
+def test_a_dag_whose_links_airflow_can_not_return_has_the_fallback_channel(
+    monkeypatch: pytest.MonkeyPatch, slack: SlackServer, status: int
+) -> None:
+    def owner_links(_dag_id: str) -> dict[str, str]:
+        raise AirflowApiError("could not get details", status)
+
+    monkeypatch.setattr(tasks, "_reader", lambda: SimpleNamespace(owner_links=owner_links))
+    assert notify_owners(monkeypatch, slack, mljob_owners="{}", mljob_monitor_memory="{}") == {"team-a": "new"}
+    assert [sent.channel for sent in slack.messages] == [slack.id_of("#airflow")]
+
+
+@pytest.mark.parametrize("status", [None, 401, 403, 503])
+def test_the_notification_fails_if_airflow_is_not_available(
+    monkeypatch: pytest.MonkeyPatch, slack: SlackServer, status: int | None
+) -> None:
+    def owner_links(_dag_id: str) -> dict[str, str]:
+        raise AirflowApiError("could not get details", status)
+
+    monkeypatch.setattr(tasks, "_reader", lambda: SimpleNamespace(owner_links=owner_links))
+    with pytest.raises(NotificationError, match="could not get details"):
+        notify_owners(monkeypatch, slack, mljob_owners="{}", mljob_monitor_memory="{}")
+    assert slack.messages == []
 
 
 @pytest.mark.parametrize("part", [tasks.write_page, tasks.send_event])

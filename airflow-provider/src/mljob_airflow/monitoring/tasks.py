@@ -19,7 +19,7 @@ from mljob_airflow.monitoring.notifications.state import NotificationPolicy, Not
 from mljob_airflow.monitoring.pages import files
 from mljob_airflow.monitoring.thresholds import Thresholds, effective
 from mljob_airflow.monitoring.variables import json_object
-from mljob_airflow.rest.client import Endpoint
+from mljob_airflow.rest.client import AirflowApiError, Endpoint
 from mljob_contract.reports import MonitoringReport
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
         _state(variable, Variable.get(variable, default=None)),
         policy,
         messenger(conn_id, connection.conn_type),
-        OwnerDirectory(mapping, fallback, lambda dag_id: _reader().owner_links(dag_id)),
+        OwnerDirectory(mapping, fallback, _owner_links),
         save,
         page=files.url_of(report, settings.report_url()) if settings.report_dir() else None,
     )
@@ -164,6 +164,25 @@ def send_event(report_json: Mapping[str, Any]) -> None:
         )
     report = MonitoringReport.model_validate(report_json)
     producer.deliver(topic, message_from_report(report, event_id=str(uuid.uuid4())))
+
+
+def _owner_links(dag_id: str) -> Mapping[str, str]:
+    """Return a DAG's ``owner_links``. If Airflow can't return them for this DAG, return no links, so
+    that the DAG's findings go to the fallback channel.
+
+    Raises:
+        AirflowApiError: Airflow is not available, or refuses the user of the Connection.
+    """
+    from mljob_airflow.monitoring.notifications.routing import UNAVAILABLE
+
+    try:
+        links: Mapping[str, str] = _reader().owner_links(dag_id)
+    except AirflowApiError as error:
+        if error.status in UNAVAILABLE | {401, 403}:
+            raise
+        log.warning("The owner_links of the DAG %s are ignored: %s", dag_id, error)
+        return {}
+    return links
 
 
 def _state(variable: str, text: str | None) -> NotificationState:

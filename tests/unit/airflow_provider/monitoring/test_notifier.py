@@ -159,7 +159,23 @@ def test_an_owner_whose_link_can_not_be_read_does_not_affect_other_owners(world:
         world.notify(A, B)
     assert world.slack.sent == [("#b", None, True)]
     links["team-a"] = "mailto:ada@example.com"
+    world.directory = OwnerDirectory({"team-b": "#b"}, "#airflow", links_of)
     assert world.notify(A, B, minutes=1) == {"team-a": "new"}
+
+
+@pytest.mark.parametrize(("status", "requests"), [(None, 1), (504, 1), (403, 3)])
+def test_no_more_links_are_read_while_airflow_is_not_available(world: World, status: int | None, requests: int) -> None:
+    asked = []
+
+    def links_of(dag_id: str) -> dict[str, str]:
+        asked.append(dag_id)
+        raise AirflowApiError(f"could not get details of {dag_id}", status)
+
+    world.directory = OwnerDirectory({"team-b": "#b"}, "#airflow", links_of)
+    with pytest.raises(NotificationError, match="1 of 2"):
+        world.notify(A, finding("c"), finding("d"), B)
+    assert asked == ["a", "c", "d"][:requests]
+    assert world.slack.sent == [("#b", None, True)]
 
 
 def test_a_finding_whose_link_can_not_be_read_is_not_resolved(world: World) -> None:

@@ -14,6 +14,11 @@ from mljob_airflow.monitoring.notifications.owners import Recipient, address_in_
 from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import Finding
 
+UNAVAILABLE = frozenset({None, 502, 503, 504})
+"""The statuses of :class:`.AirflowApiError` with which Airflow is not available. Requests for other
+DAGs would fail too, and each might take as long.
+"""
+
 
 @dataclass(slots=True)
 class Batch:
@@ -34,12 +39,14 @@ class OwnerDirectory:
         fallback: The channel for owners without an address.
         links_of: Returns the ``owner_links`` of a DAG, by owner. Called at most once for a DAG, and
             only for DAGs with an owner that ``mapping`` lacks. Raises :class:`.AirflowApiError`.
+            Not called again after an error with a status in :data:`UNAVAILABLE`.
     """
 
     mapping: Mapping[str, str]
     fallback: str
     links_of: Callable[[str], Mapping[str, str]] = lambda _dag_id: {}
     _links: dict[str, Mapping[str, str]] = field(default_factory=dict, init=False)
+    _outage: list[AirflowApiError] = field(default_factory=list, init=False)
 
     def recipient(self, address: str) -> Recipient:
         """Return the recipient with this address."""
@@ -62,8 +69,16 @@ class OwnerDirectory:
         return (address_in_link(link) if link else None) or self.fallback
 
     def _links_of(self, dag_id: str) -> Mapping[str, str]:
-        if dag_id not in self._links:
+        if dag_id in self._links:
+            return self._links[dag_id]
+        if self._outage:
+            raise self._outage[0]
+        try:
             self._links[dag_id] = self.links_of(dag_id)
+        except AirflowApiError as error:
+            if error.status in UNAVAILABLE:
+                self._outage.append(error)
+            raise
         return self._links[dag_id]
 
 
