@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mljob_airflow.monitoring.notifications.notifier import NotificationError, notify
-from mljob_airflow.monitoring.notifications.owners import Recipient, address_in_link, mapping_of
+from mljob_airflow.monitoring.notifications.owners import MAX_OWNERS, Recipient, address_in_link, mapping_of
 from mljob_airflow.monitoring.notifications.routing import OwnerDirectory
 from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, SlackUnavailableError, UnreachableError
 from mljob_airflow.monitoring.notifications.state import NotificationPolicy, NotificationState
@@ -132,6 +132,20 @@ def test_a_retry_notifies_only_owners_who_were_not_notified(world: World) -> Non
         world.notify(A, B)
     world.slack.errors.clear()
     assert world.notify(A, B) == {"team-b": "new"}
+
+
+def test_owners_without_an_address_share_a_message(world: World) -> None:
+    findings = [finding(f"d{number}", owner=f"other-{number}") for number in range(30)]
+    world.notify(A, *findings, finding("pool", owner=None))
+    assert world.slack.sent == [("#a", None, True), ("#airflow", None, True)]
+
+
+def test_a_finding_is_sent_to_a_bounded_number_of_owners(world: World) -> None:
+    owners = tuple(f"o{number}" for number in range(500))
+    world.directory = OwnerDirectory({}, "#airflow", lambda _: {name: f"mailto:{name}@example.com" for name in owners})
+    notified = world.notify(finding("many", owners=owners))
+    assert set(notified) == {*owners[:MAX_OWNERS], "the platform"}
+    assert len(world.slack.sent) == MAX_OWNERS + 1
 
 
 def test_a_slack_that_does_not_answer_is_not_asked_for_all_owners(world: World) -> None:

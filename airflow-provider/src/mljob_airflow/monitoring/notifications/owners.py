@@ -25,6 +25,10 @@ VARIABLE = "mljob_owners"
 """The Variable with the Slack addresses of owners."""
 _EXAMPLE = '{"team-a": "#team-a"}'
 _ID = re.compile(r"[CGDUW][A-Z0-9]{7,}")
+MAX_OWNERS = 10
+"""The maximum number of owners who are notified of one finding. Without this maximum, one DAG could
+send a message to any number of addresses.
+"""
 PLATFORM = ""
 """Stands for the owner of findings without an owner: the people who run the platform."""
 PLATFORM_NAME = "the platform"
@@ -46,7 +50,11 @@ class Recipient:
 
 
 def owners_of(finding: Finding) -> tuple[str, ...]:
-    """Return the owners of a finding: :data:`PLATFORM` for a finding without an owner."""
+    """Return the owners who are notified of a finding: :data:`PLATFORM` for a finding without an
+    owner. Of more than :data:`MAX_OWNERS` owners, :data:`PLATFORM` takes the place of the rest.
+    """
+    if len(finding.owners) > MAX_OWNERS:
+        return (*finding.owners[:MAX_OWNERS], PLATFORM)
     return finding.owners or (PLATFORM,)
 
 
