@@ -121,7 +121,7 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
 
     return notify(
         report,
-        _state(variable, Variable.get(variable, default=None)),
+        _state(variable, Variable.get(variable, default=None), report.at),
         policy,
         messenger(conn_id, connection.conn_type),
         OwnerDirectory(mapping, fallback, _owner_links),
@@ -185,9 +185,9 @@ def _owner_links(dag_id: str) -> Mapping[str, str]:
     return links
 
 
-def _state(variable: str, text: str | None) -> NotificationState:
+def _state(variable: str, text: str | None, now: datetime) -> NotificationState:
     try:
-        return states.from_json(json_object(variable, text, example="{}"))
+        return states.from_json(json_object(variable, text, example="{}"), now)
     except ValueError as error:
         # With an empty state, owners may be notified twice. If the task failed here, it would fail
         # in every run, and owners would never be notified again.

@@ -47,7 +47,7 @@ class Monitor:
             sent = Conversation(notification.owners, "C1", "1.1", made.at)
             self.state = state.after_notification(self.state, notification, sent)
         self.state = state.after_report(self.state, made, self.policy)
-        self.state = state.from_json(json.loads(json.dumps(state.to_json(self.state))))
+        self.state = state.from_json(json.loads(json.dumps(state.to_json(self.state))), made.at)
         return notifications
 
     def batches(self, made: MonitoringReport) -> dict[str, Batch]:
@@ -225,11 +225,44 @@ def test_the_bound_drops_no_finding_of_the_last_report(monitor: Monitor) -> None
 )
 def test_an_invalid_state_is_an_error(damaged: Any) -> None:
     with pytest.raises(ValueError, match="not the state of a monitor"):
-        state.from_json(damaged)
+        state.from_json(damaged, NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("target", None),
+        ("target", {"a": 1}),
+        ("owners", ["team-a", None]),
+        ("channel", 1),
+        ("thread", 1.1),
+        ("at", "0001-01-01T00:00:00+14:00"),
+        ("findings", {"dag_paused:a": [None, "warning", "2026-05-04T12:00:00Z"]}),
+        ("findings", {"dag_paused:a": [{"a": 1}, "warning", "2026-05-04T12:00:00Z"]}),
+        ("findings", {"dag_paused:a": ["a", "bad", "2026-05-04T12:00:00Z"]}),
+        ("findings", {"dag_paused:a": ["a", "warning", "0001-01-01T00:00:00+14:00"]}),
+        ("findings", {"dag_paused:a": ["a", "warning"]}),
+        ("findings", [["dag_paused:a", "a"]]),
+    ],
+)
+def test_a_state_with_a_value_of_another_type_is_an_error(name: str, value: Any) -> None:
+    valid = {"target": "#a", "owners": ["a"], "channel": "C1", "thread": None, "at": "2026-05-04T12:00:00Z"}
+    with pytest.raises(ValueError, match=f"not the state of a monitor: #a.{name}"):
+        state.from_json({"#a": {**valid, "findings": {}, name: value}}, NOW)
+
+
+def test_times_in_the_future_become_the_current_time(monitor: Monitor) -> None:
+    monitor.report(A)
+    stored = state.to_json(monitor.state)
+    stored["team-a"]["at"] = "2099-01-01T00:00:00Z"
+    stored["team-a"]["findings"][A.key][2] = "2099-01-01T00:00:00Z"
+    monitor.state = state.from_json(stored, NOW)
+    assert monitor.report() == []
+    assert monitor.report(after=60)[0].reason is NotificationReason.RESOLVED
 
 
 def test_a_missing_variable_is_an_empty_state() -> None:
-    assert state.from_json(None) == {}
+    assert state.from_json(None, NOW) == {}
 
 
 def test_findings_of_an_unknown_kind_are_dropped_from_the_state(monitor: Monitor) -> None:
@@ -281,7 +314,7 @@ def test_the_variable_of_a_running_installation_is_read_and_written_in_its_forma
             "findings": {"dag_paused:churn": ["churn is paused", "warning", "2026-05-04T12:15:00+00:00"]},
         }
     }
-    read = state.from_json(stored)
+    read = state.from_json(stored, NOW + timedelta(minutes=15))
     seen = NotifiedFinding("churn is paused", Severity.WARNING, NOW + timedelta(minutes=15))
     assert read == {"#a": Conversation(("team-a",), "C1", "1.1", NOW, {"dag_paused:churn": seen})}
     assert state.to_json(read) == stored
@@ -297,7 +330,7 @@ def test_the_conversations_of_owners_in_an_older_variable_are_merged_by_address(
             "findings": {f"dag_paused:{dag}": [dag, "warning", "2026-05-04T12:15:00+00:00"] for dag in dags},
         }
 
-    read = state.from_json({"team-a": stored("2.2", 2, "a"), "": stored("1.1", 1, "b", "a")})
+    read = state.from_json({"team-a": stored("2.2", 2, "a"), "": stored("1.1", 1, "b", "a")}, NOW)
     [(address, conversation)] = read.items()
     assert (address, conversation.owners, conversation.thread) == ("#airflow", ("", "team-a"), "2.2")
     assert set(conversation.findings) == {"dag_paused:a", "dag_paused:b"}

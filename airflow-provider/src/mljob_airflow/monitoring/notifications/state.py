@@ -32,11 +32,13 @@ The functions are pure. The caller stores the state in an Airflow Variable.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, TypeAdapter, ValidationError
 
 from mljob_airflow.monitoring.notifications.owners import name_of
 from mljob_airflow.monitoring.notifications.routing import Batch
@@ -327,25 +329,33 @@ def to_json(state: NotificationState) -> dict[str, Any]:
     }
 
 
-def from_json(value: object) -> NotificationState:
+def from_json(value: object, now: datetime) -> NotificationState:
     """Read the state from a JSON object. The state is empty for ``None``.
 
     Earlier versions stored a conversation for each owner. The conversations of several owners with
     the same address are merged. The latest thread becomes the thread of the address.
+
+    Args:
+        value: The JSON object.
+        now: The current time. Later times in the state become this time, because otherwise no
+            reminder would be sent, and no finding would be resolved, until then.
 
     Raises:
         ValueError: The value is not in the format of :func:`to_json`.
     """
     if value is None:
         return {}
-    state: dict[str, Conversation] = {}
     try:
-        stored = [(entry["target"], _conversation(name, entry)) for name, entry in _items(value)]
-        for address, conversation in sorted(stored, key=lambda pair: pair[1].notified_at):
-            before = state.get(address)
-            state[address] = _merged(before, conversation) if before else conversation
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"not the state of a monitor: {type(error).__name__}: {error}") from error
+        stored = _STORED_STATE.validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"not the state of a monitor: {place}: {first['msg']}") from None
+    state: dict[str, Conversation] = {}
+    for name, entry in sorted(stored.items(), key=lambda item: item[1].at):
+        conversation = entry.conversation(name, now)
+        before = state.get(entry.target)
+        state[entry.target] = _merged(before, conversation) if before else conversation
     return state
 
 
@@ -354,28 +364,39 @@ def _merged(earlier: Conversation, later: Conversation) -> Conversation:
     return replace(later, owners=owners, findings={**earlier.findings, **later.findings})
 
 
-def _items(value: object) -> Iterable[tuple[Any, Any]]:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"a {type(value).__name__}, not an object")
-    return value.items()
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time can't be converted to UTC") from None
 
 
-def _conversation(name: str, entry: Any) -> Conversation:
-    return Conversation(
-        # In the format of earlier versions, the name is the owner.
-        owners=tuple(entry.get("owners", [name])),
-        channel=entry["channel"],
-        thread=entry["thread"],
-        notified_at=_time(entry["at"]),
-        findings={
-            key: NotifiedFinding(title, Severity(severity), _time(last_seen))
-            for key, (title, severity, last_seen) in entry["findings"].items()
-        },
-    )
+_Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
-def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(f"the time {text!r} has no time zone")
-    return time
+class _StoredConversation(BaseModel):
+    """A conversation in the format of :func:`to_json`."""
+
+    target: str
+    owners: list[str] | None = None
+    """The owners. ``None`` in the format of earlier versions, in which the key is the owner."""
+    channel: str
+    thread: str | None
+    at: _Time
+    findings: dict[str, tuple[str, Severity, _Time]]
+
+    def conversation(self, name: str, now: datetime) -> Conversation:
+        """Return the conversation that is stored with the key ``name``."""
+        return Conversation(
+            owners=(name,) if self.owners is None else tuple(self.owners),
+            channel=self.channel,
+            thread=self.thread,
+            notified_at=min(self.at, now),
+            findings={
+                key: NotifiedFinding(title, severity, min(last_seen, now))
+                for key, (title, severity, last_seen) in self.findings.items()
+            },
+        )
+
+
+_STORED_STATE = TypeAdapter(dict[str, _StoredConversation])
