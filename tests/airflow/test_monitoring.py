@@ -33,7 +33,7 @@ from mljob_airflow.monitoring.notifications.slack import (
     messenger,
 )
 from mljob_airflow.monitoring.notifications.state import Notification, NotificationReason
-from mljob_airflow.monitoring.thresholds import Thresholds, ThresholdsError
+from mljob_airflow.monitoring.thresholds import NOTIFY, Thresholds, ThresholdsError
 from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import Finding, FindingKind, MonitoringReport
 from tests.unit.airflow_provider.monitoring.reports import finding, report
@@ -116,8 +116,10 @@ def test_the_return_value_of_a_task_is_one_xcom(dags: dict[str, DAG], dag_id: st
 @pytest.mark.parametrize("dag_id", MONITORS)
 def test_the_params_of_a_monitor_are_thresholds_that_default_to_none(dags: dict[str, DAG], dag_id: str) -> None:
     params = dags[dag_id].params
-    assert set(params) <= set(Thresholds.model_fields)
-    assert set(params.dump().values()) == {None}
+    thresholds = params.dump()
+    assert thresholds.pop(NOTIFY) is False
+    assert set(thresholds) <= set(Thresholds.model_fields)
+    assert set(thresholds.values()) == {None}
     params.validate()
 
 
@@ -129,7 +131,7 @@ def test_the_param_quiet_hours_describes_the_default_of_its_monitor(
 
 
 def test_each_threshold_is_a_param_of_some_monitor(dags: dict[str, DAG]) -> None:
-    assert set(Thresholds.model_fields) == {name for dag_id in MONITORS for name in dags[dag_id].params}
+    assert {*Thresholds.model_fields, NOTIFY} == {name for dag_id in MONITORS for name in dags[dag_id].params}
 
 
 def test_parsing_the_dags_loads_no_large_library() -> None:
@@ -357,14 +359,20 @@ def test_thresholds_that_are_not_json_fail_the_report(monkeypatch: pytest.Monkey
         tasks.observe({"ti": SimpleNamespace(dag_id="mljob_monitor"), "params": {}}, "collect_problems", 24)
 
 
-def notify_owners(monkeypatch: pytest.MonkeyPatch, slack: SlackServer, **variables: str) -> dict[str, Any]:
+def notify_owners(
+    monkeypatch: pytest.MonkeyPatch,
+    slack: SlackServer,
+    params: dict[str, Any] | None = None,
+    save: Callable[..., None] = lambda *_args, **_kwargs: None,
+    **variables: str,
+) -> dict[str, Any]:
     connect(monkeypatch, slack)
     monkeypatch.setenv("AIRFLOW__MLJOB__SLACK_CONN_ID", "slack_tests")
     monkeypatch.setenv("AIRFLOW__MLJOB__SLACK_CHANNEL", "#airflow")
-    monkeypatch.setattr(Variable, "set", lambda *_args, **_kwargs: None)
+    monkeypatch.setattr(Variable, "set", save)
     for name, text in ({"mljob_monitor": "{}"} | variables).items():
         monkeypatch.setenv(f"AIRFLOW_VAR_{name.upper()}", text)
-    context = {"ti": SimpleNamespace(dag_id="mljob_monitor"), "params": {}}
+    context = {"ti": SimpleNamespace(dag_id="mljob_monitor"), "params": params or {}}
     return tasks.tell_owners(context, report(finding("a")).model_dump(mode="json"), 24)
 
 
@@ -381,6 +389,19 @@ def test_owners_are_notified_and_a_warning_is_logged_if_the_state_is_not_json(
     assert sent == {"team-a": "new"}
     assert len(slack.messages) == 1
     assert "The Variable mljob_monitor_memory is invalid, and is replaced by an empty one" in caplog.text
+
+
+def test_a_run_with_thresholds_in_its_params_notifies_nobody_and_saves_nothing(
+    monkeypatch: pytest.MonkeyPatch, slack: SlackServer
+) -> None:
+    saved: list[object] = []
+    trial = {"stuck_minutes": None, "quiet_hours": 1, NOTIFY: False}
+    variables: dict[str, Any] = {"mljob_owners": '{"team-a": "#a"}', "mljob_monitor_memory": "{}"}
+    with pytest.raises(skip_exception(), match=r"the run has thresholds in its params \(quiet_hours\)"):
+        notify_owners(monkeypatch, slack, trial, lambda *args, **_: saved.append(args), **variables)
+    assert (slack.messages, saved) == ([], [])
+    for params in ({**trial, NOTIFY: True}, {**trial, "quiet_hours": None}):
+        assert notify_owners(monkeypatch, slack, params, **variables) == {"team-a": "new"}
 
 
 @pytest.mark.parametrize("status", [500, 422])

@@ -72,8 +72,10 @@ class Monitoring:
         return state
 
     def look(self, monitor: str = MONITOR, **thresholds: Any) -> MonitoringReport:
-        """Run a monitoring DAG with ``thresholds`` as its conf, and return its report."""
-        run_id = self.trigger(monitor, **thresholds)
+        """Run a monitoring DAG with ``thresholds`` as its params, and return its report. The run
+        notifies owners in any case.
+        """
+        run_id = self.trigger(monitor, **thresholds, notify=True)
         state = self.until_over(monitor, run_id)
         assert state == "success", self.logs(monitor, run_id)
         ended = {

@@ -14,7 +14,8 @@ Each output is off until you set its option in the section ``[mljob]`` of Airflo
 - ``report_dir`` for HTML pages;
 - ``report_topic`` for Kafka events.
 
-Set thresholds in the Variable ``mljob_monitor`` (a JSON object), or in the params of a run. Mute
+Set thresholds in the Variable ``mljob_monitor`` (a JSON object), or in the params of a run. A run
+with thresholds in its params notifies nobody, unless its param ``notify`` is true. Mute
 findings in the Variable ``mljob_mutes``, or by the tag ``mljob-mute`` of a DAG. The option
 ``[mljob] monitor_schedule`` changes the schedule; with ``none`` the DAG runs only when it is
 triggered.

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from mljob_airflow.monitoring.thresholds import params_schema
+from mljob_airflow.monitoring.thresholds import NOTIFY, params_schema
 
 
 def monitor_dag(
@@ -55,7 +55,16 @@ def monitor_dag(
         dagrun_timeout=timedelta(hours=1),
         tags=["mljob", "monitoring"],
         default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "execution_timeout": timedelta(minutes=20)},
-        params={name: Param(None, **schema) for name, schema in schemas.items()},
+        params={
+            **{name: Param(None, **schema) for name, schema in schemas.items()},
+            NOTIFY: Param(
+                False,
+                type="boolean",
+                title="Notify",
+                description="Whether a run with thresholds in its params notifies owners. Then later runs compare "
+                "their findings with the findings of this run. Runs without such params always notify owners.",
+            ),
+        },
     ) as dag:
         # Without multiple_outputs=False, Airflow also stores each key of the dict as an XCom.
         @task(multiple_outputs=False)  # type: ignore[untyped-decorator]

@@ -17,7 +17,7 @@ from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.notifications import state as states
 from mljob_airflow.monitoring.notifications.state import NotificationPolicy, NotificationState
 from mljob_airflow.monitoring.pages import files
-from mljob_airflow.monitoring.thresholds import Thresholds, effective
+from mljob_airflow.monitoring.thresholds import NOTIFY, Thresholds, effective, in_params
 from mljob_airflow.monitoring.variables import json_object
 from mljob_airflow.rest.client import AirflowApiError, Endpoint
 from mljob_contract.reports import MonitoringReport
@@ -83,7 +83,9 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
         platform`` stands for findings without an owner.
 
     Raises:
-        AirflowSkipException: The setting ``[mljob] slack_conn_id`` is missing.
+        AirflowSkipException: The setting ``[mljob] slack_conn_id`` is missing. Or the params of the
+            run set thresholds, and the param ``notify`` is not true. Findings with other thresholds
+            would count as new or resolved, although nothing changed.
         ValueError: The Variable ``mljob_owners``, a threshold, or the type of the Connection is
             invalid. Or the Connection has the type ``slack`` (a bot), and the setting ``[mljob]
             slack_channel`` is missing.
@@ -99,6 +101,10 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
     conn_id = settings.slack_conn_id()
     if not conn_id:
         _skip("owners are not notified: [mljob] slack_conn_id names no Connection")
+    if (own := in_params(context["params"])) and not context["params"].get(NOTIFY):
+        _skip(
+            f"owners are not notified, because the run has thresholds in its params ({', '.join(own)}): set the param {NOTIFY} to notify them"
+        )
     connection = Connection.get(conn_id)
     fallback = settings.slack_channel()
     if not fallback and connection.conn_type == "slack":

@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mljob_airflow.monitoring.variables import json_object
 from mljob_contract.reports import Severity
 
+NOTIFY = "notify"
+"""The param with which a run that has thresholds in its params notifies owners."""
+
 
 class Thresholds(BaseModel):
     """The thresholds for one run of a monitoring DAG. Each monitoring DAG uses only some of the
@@ -81,6 +84,13 @@ class ThresholdsError(ValueError):
     """A threshold is invalid or unknown, or the Variable with thresholds is not a JSON object."""
 
 
+def in_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the thresholds that the params of a run set, by name. Params with the value ``None``
+    and params that are not thresholds are left out.
+    """
+    return {name: value for name, value in params.items() if name in Thresholds.model_fields and value is not None}
+
+
 def effective(
     variable: str | None, given: Mapping[str, Any], *, monitor: str, quiet_hours: float | None = None
 ) -> Thresholds:
@@ -88,8 +98,7 @@ def effective(
 
     Args:
         variable: The text of the Airflow Variable, or ``None`` if the Variable does not exist.
-        given: The params of the run, by name. Params with the value ``None`` and params that are
-            not thresholds are ignored.
+        given: The params of the run, by name, see :func:`in_params`.
         monitor: The id of the monitoring DAG, which is also the Variable's name.
         quiet_hours: The DAG's default for :attr:`Thresholds.quiet_hours`. ``None`` means the
             default in this module.
@@ -102,7 +111,7 @@ def effective(
         configured = json_object(monitor, variable, example='{"stuck_minutes": 60}')
     except ValueError as error:
         raise ThresholdsError(str(error)) from None
-    asked = {name: value for name, value in given.items() if name in Thresholds.model_fields and value is not None}
+    asked = in_params(given)
     own = {} if quiet_hours is None else {"quiet_hours": quiet_hours}
     try:
         return Thresholds.model_validate({**own, **configured, **asked})
