@@ -65,7 +65,7 @@ OTHER_PROGRAMS = {
 }
 """Programs whose commands are checked for the syntax of the shell only."""
 
-KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "lease", "namespace", "secret"}
+KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "lease", "namespace", "pod", "secret"}
 """Kubernetes' own resources in the pages' commands."""
 OTHER_CONDITIONS = {"Available"}
 """Conditions of the resources in ``KUBERNETES`` that commands on the pages wait for."""
