@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mljob_operator.controllers.leadership import STOPS_AFTER, Term
 from mljob_operator.core.leadership.lease import Lease
-from mljob_operator.errors import NotLeading
+from mljob_operator.errors import NotLeading, StoreError
+from tests.fakes.leases import LeasesOfOperator
 from tests.simulation.network import STRAY_FOR, Fault
 
 from .conftest import Election
@@ -77,6 +78,22 @@ def test_holder_that_waits_for_a_rival_is_no_leader(election: Election) -> None:
     assert (first.meter.sees_leader, second.meter.sees_leader) == (False, False)
     election.run(20)
     assert (first.meter.sees_leader, second.meter.sees_leader) == (True, True)
+
+
+def test_holder_that_cannot_begin_is_no_leader(election: Election, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = election.start()
+    election.run(1)
+    second = election.start()
+    election.run(5)
+    assert second.meter.sees_leader
+
+    async def refuse(_: object) -> None:
+        raise StoreError("leases.coordination.k8s.io is forbidden")
+
+    monkeypatch.setattr(LeasesOfOperator, "others", refuse)
+    first.kill()
+    election.run(60)
+    assert (second.leads, second.meter.sees_leader) == (False, False)
 
 
 def test_leader_that_is_told_to_end_is_replaced_within_a_second(election: Election) -> None:

@@ -178,6 +178,8 @@ class Election:
                     taken = await self._take(lease, identity)
                     self._observation.update(taken, self._clock())
                     self.stands_by = False
+                    # This process holds the Lease now, and does not act before it has begun.
+                    self._meter.leader(False)
                     return Term(taken, sent_at + STOPS_AFTER * self._seconds, self._clock)
                 self.stands_by = True
                 self._log_once(logging.INFO, f"standing by: {lease.holder if lease else 'nobody'} holds the Lease")
