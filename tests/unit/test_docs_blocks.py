@@ -67,8 +67,8 @@ OTHER_PROGRAMS = {
 
 KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "lease", "namespace", "pod", "secret"}
 """Kubernetes' own resources in the pages' commands."""
-OTHER_CONDITIONS = {"Available"}
-"""Conditions of the resources in ``KUBERNETES`` that commands on the pages wait for."""
+OTHER_CONDITIONS = {"Available", "delete"}
+"""What commands on the pages wait for with resources in ``KUBERNETES``: conditions, and the deletion."""
 RUN_PARAMETERS = {"after", "attempt", "follow", "mapIndex", "positions", "tail", "task", "try"}
 """The query parameters that requests to mljob-api (``run.mljob.dev``) may have."""
 EVENT_FIELDS = {"reason", "type", "involvedObject.kind"}
