@@ -156,6 +156,7 @@ class FakeAirflow:
         self.calls: list[str] = []
         self.resumed = 0
         self.clock_offset = timedelta(0)
+        self.rows_read = 0
 
     @property
     def cancelling(self) -> FakeAirflow:
@@ -294,16 +295,22 @@ class FakeAirflow:
     async def changed_runs(self, since: datetime) -> list[RunChange]:
         self.asked("changed_runs")
         changed = {(run.dag_id, run.run_id) for run in self.runs.values() if run.changed >= since}
-        return [change for change in self._ours() if (change.dag_id, change.run_id) in changed]
+        return self.counted([change for change in self._ours() if (change.dag_id, change.run_id) in changed])
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
         self.asked("changed_tasks")
-        return [
-            TaskChange(run.dag_id, run.run_id, replace(task, observed_at=self._clock()))
-            for run in self.runs.values()
-            for task in run.tasks.values()
-            if task.occurred_at >= since and run.run_id.startswith("mljob.")
-        ]
+        return self.counted(
+            [
+                TaskChange(run.dag_id, run.run_id, replace(task, observed_at=self._clock()))
+                for run in self.runs.values()
+                for task in run.tasks.values()
+                if task.occurred_at >= since and run.run_id.startswith("mljob.")
+            ]
+        )
+
+    def counted(self, rows: list[T]) -> list[T]:
+        self.rows_read += len(rows)
+        return rows
 
     async def active_runs(self) -> list[RunChange]:
         self.asked("active_runs")

@@ -99,7 +99,7 @@ class FakeBackfills:
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
         self._airflow.asked("changed_backfill_runs")
         changed = [run for run in self._airflow.runs.values() if run.backfill is not None and run.changed >= since]
-        return [change for run in changed if (change := self._member(run)) is not None]
+        return self._airflow.counted([change for run in changed if (change := self._member(run)) is not None])
 
     # Changes in Airflow
 

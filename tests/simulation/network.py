@@ -228,6 +228,10 @@ class WiredAirflow:
     def cancelling(self) -> WiredAirflow:
         return self
 
+    @property
+    def rows_read(self) -> int:
+        return int(self._airflow.rows_read)
+
     def resume(self) -> None:
         """Do nothing, because this connection has no circuit breaker."""
 

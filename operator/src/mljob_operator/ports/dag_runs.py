@@ -130,6 +130,13 @@ class DagRuns(Protocol):
         """
         ...
 
+    @property
+    def rows_read(self) -> int:
+        """How many rows of lists were read from this Airflow so far, including rows about other
+        runs than the operator's.
+        """
+        ...
+
     async def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:

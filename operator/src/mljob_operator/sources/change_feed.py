@@ -46,12 +46,16 @@ from ..core.run.observed_run import ABSENCE_CONFIRMED_AFTER
 from ..core.run.run_key import Key, RunKey
 from ..errors import AirflowError, AirflowListTooLong, backoff
 from ..ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
-from .feed_windows import OVERLAP, SKEW, FeedWindows, Window
+from .feed_windows import OVERLAP, FeedWindows, Window
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+SKEW = timedelta(seconds=5)
+"""The largest tolerated difference between the clocks of Airflow's hosts. One host queues a run,
+and other hosts change the run's task instances.
+"""
 RELIST_INTERVAL = timedelta(seconds=60)
 """The interval of the relist, which lists all active runs. The change feed lacks two kinds of runs:
 deleted runs, and runs that a user cleared while the operator was not running. While a missing run
@@ -203,8 +207,9 @@ class ChangeFeedReader:
                 earlier call has begun.
         """
         followed, started = self._followed, self._clock()
+        dag_runs, rows_before = self._dag_runs, self._dag_runs.rows_read
         following = self._windows.next(started)
-        window = following or Window(await self._first() - OVERLAP, is_full=True, started=started)
+        window = following or Window(await self._first() - OVERLAP, is_wide=True, started=started)
         since = window.since
         runs = await self._changes(self._dag_runs.changed_runs, since)
         # If no run is in progress, the task instances are not requested. A user may still have
@@ -227,8 +232,8 @@ class ChangeFeedReader:
             for key in sorted(followed.unread & followed.submitted.keys()):
                 if followed.submitted[key] not in of_run:
                     self._controller.request_look_up(key)
-        changes = None if runs is None or tasks is None else len(runs) + len(tasks)
-        self._windows.passed(window, self._dag_runs.clock_offset, changes)
+        rows = None if runs is None or tasks is None else dag_runs.rows_read - rows_before
+        self._windows.passed(window, self._dag_runs.clock_offset, rows)
         await self._check_halts(started)
         await self._relist(started)
 

@@ -70,6 +70,11 @@ class AirflowRuns:
         """
         return self._session.clock_offset
 
+    @property
+    def rows_read(self) -> int:
+        """How many rows of lists were read so far (:attr:`.ListReader.rows_read`)."""
+        return self._session.lists.rows_read
+
     async def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:

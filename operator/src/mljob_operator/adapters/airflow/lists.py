@@ -40,11 +40,16 @@ class ListReader:
     Args:
         ask: Sends a request (:meth:`.Session.ask`).
         url: The base URL of Airflow, for error messages.
+
+    Attributes:
+        rows_read: How many rows were read so far. The number may be a little too low, because
+            threads don't wait for each other to count.
     """
 
     def __init__(self, ask: Callable[..., Row], url: str) -> None:
         self._ask = ask
         self._url = url
+        self.rows_read = 0
         self._logged: set[str] = set()
 
     def rows(
@@ -105,6 +110,7 @@ class ListReader:
                 raise AirflowUnreadable(
                     f"Airflow answered with {len(rows)} {field} where {position['limit']} were asked for."
                 )
+            self.rows_read += len(rows)
             yield from rows
             position["offset"] += len(rows)
             position["limit"] = PAGE
