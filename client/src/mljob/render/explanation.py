@@ -106,7 +106,7 @@ def safe_url(url: str) -> str:
 
 def _facts(job: MLJob, now: datetime) -> list[tuple[str, str]]:
     status = job.raw_status
-    started = None if waits_for_run(job.phase) else fields.time(status, "startTime")
+    started = None if waits_for_run(job) else fields.time(status, "startTime")
     ended = fields.time(status, "completionTime")
     attempts = fields.whole(status, "attempts")
     facts = [

@@ -79,7 +79,7 @@ def row_of(job: MLJob, now: datetime) -> Row:
     """Return the row of an MLJob at the time ``now``."""
     status = job.raw_status
     current = fields.text(status, "currentTask")
-    started = None if waits_for_run(job.phase) else fields.time(status, "startTime")
+    started = None if waits_for_run(job) else fields.time(status, "startTime")
     ended = fields.time(status, "completionTime")
     attempts = fields.whole(status, "attempts")
     waits = retry_waits(job)

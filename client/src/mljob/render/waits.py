@@ -18,11 +18,12 @@ _HELD_UP = frozenset({"DagPaused", "DagStale", "BackfillPaused", "AwaitingInput"
 """The reasons with which a submitted run waits for a person."""
 
 
-def waits_for_run(phase: str) -> bool:
-    """Return whether an MLJob in this phase waits for its next run: the MLJob is new, or in the
-    phase Pending, Queued or Suspended. ``status.startTime`` is about an earlier attempt then.
+def waits_for_run(job: MLJob) -> bool:
+    """Return whether an MLJob waits for its next run: the MLJob is new, or in the phase Pending,
+    Queued or Suspended. ``status.startTime`` is about an earlier attempt then. A paused backfill
+    that has started does not wait, because it continues in the same attempt.
     """
-    return phase in _WAITING
+    return job.phase in _WAITING and not _is_paused_backfill(job)
 
 
 def waits_since(job: MLJob) -> datetime | None:
@@ -31,7 +32,7 @@ def waits_since(job: MLJob) -> datetime | None:
     the creation, or None if the MLJob has no valid time. For an MLJob that does not wait, return
     None.
     """
-    if not waits_for_run(job.phase):
+    if not waits_for_run(job):
         return None
     ends = [fields.time(entry, "completionTime") for entry in fields.children(job.raw_status, "history")[-1:]]
     ended = [*filter(None, ends)]
@@ -39,6 +40,15 @@ def waits_since(job: MLJob) -> datetime | None:
         return job.created_at
     active_since = fields.time(job.raw_status, "activeSince")
     return max(ended[0], active_since or ended[0])
+
+
+def _is_paused_backfill(job: MLJob) -> bool:
+    status = job.raw_status
+    if job.phase != "Suspended" or not fields.child(status, "backfill") or not fields.time(status, "startTime"):
+        return False
+    # An attempt that has ended is in the history. An attempt that is not submitted has no submitTime.
+    ended = [entry.get("attempt") for entry in fields.children(status, "history")[-1:]]
+    return fields.time(status, "submitTime") is not None and status.get("attempts") not in ended
 
 
 def needs_a_person(job: MLJob) -> bool:

@@ -236,3 +236,40 @@ def test_run_of_the_last_attempt_does_not_go_on_while_the_mljob_waits_for_the_ne
     assert [column.started_at for column in compare_page([job], {}).columns] == [None]
     summary = summary_of(job.raw)
     assert (summary.started_at, summary.waits_since) == (None, datetime(2026, 3, 2, 8, 59, tzinfo=UTC))
+
+
+PAUSED_BACKFILL = {
+    "phase": "Suspended",
+    "attempts": 1,
+    "submitTime": "2026-03-02T08:56:52.412305Z",
+    "startTime": "2026-03-02T08:56:53Z",
+    "backfill": {"id": 7},
+}
+
+
+@pytest.mark.parametrize("status", [PAUSED_BACKFILL, PAUSED_BACKFILL | {"attempts": 2, "history": ENDED}])
+def test_paused_backfill_shows_the_time_since_its_start(status: dict[str, Any]) -> None:
+    metadata = {"name": "week", "creationTimestamp": "2026-03-02T08:56:52Z"}
+    job = MLJob({"metadata": metadata, "spec": {"dagId": "train"}, "status": status})
+    started = datetime(2026, 3, 2, 8, 56, 53, tzinfo=UTC)
+    facts = {"DAG": "train", "Attempt": str(status["attempts"]), "Running": "3m7s"}
+    assert dict(explain(job, NOW).facts) == facts
+    assert row_of(job, NOW).took == "3m7s"
+    assert job_page(JobInput(job, NOW)).started_at == started
+    assert [column.started_at for column in compare_page([job], {}).columns] == [started]
+    summary = summary_of(job.raw)
+    assert (summary.started_at, summary.waits_since) == (started, None)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"history": ENDED}, id="the attempt has ended"),
+        pytest.param({"attempts": 2, "history": ENDED, "submitTime": None}, id="the retry is not submitted"),
+        pytest.param({"startTime": None}, id="no run has started"),
+    ],
+)
+def test_suspended_backfill_without_a_started_run_in_progress_waits(changed: dict[str, Any]) -> None:
+    job = MLJob({"metadata": {"creationTimestamp": "2026-03-02T08:56:52Z"}, "status": PAUSED_BACKFILL | changed})
+    assert row_of(job, NOW).took == ""
+    assert waits_since(job) is not None

@@ -153,7 +153,7 @@ def _column(job: MLJob, *, is_unique: bool = True) -> Column:
         job.name,
         job.name if is_unique else f"{job.namespace}/{job.name}",
         phase_mark(job.phase, retry_waits=retry_waits(job)),
-        None if waits_for_run(job.phase) else time_of(status.get("startTime")),
+        None if waits_for_run(job) else time_of(status.get("startTime")),
         time_of(status.get("completionTime")),
     )
 

@@ -165,7 +165,7 @@ def job_page(given: JobInput) -> JobPage:
         percent=status.percent,
         progress=status.progress or "",
         created_at=job.created_at,
-        started_at=None if waits_for_run(job.phase) else status.start_time,
+        started_at=None if waits_for_run(job) else status.start_time,
         ended_at=status.completion_time,
         is_deleting=job.is_being_deleted,
         actions=actions_for(job),

@@ -196,7 +196,7 @@ def summary_of(item: dict[str, Any], before: JobSummary | None = None) -> JobSum
         metrics=metrics,
         trend=_trend(metrics, before),
         error=_error(status, task_id) if phase == "Failed" and not waits else "",
-        started_at=None if waits_for_run(phase) else time_of(status.get("startTime")),
+        started_at=None if waits_for_run(job) else time_of(status.get("startTime")),
         ended_at=time_of(status.get("completionTime")) if phase in FINISHED else None,
         waits_since=time_of(since.isoformat()) if since is not None else None,
         is_deleting=metadata.get("deletionTimestamp") is not None,
