@@ -46,8 +46,8 @@ def wait(
 ) -> int:
     """Wait until each MLJob has ended or can't go on.
 
-    While an MLJob waits for a person, for example because its DAG does not exist, its message is
-    on standard error. The exit code is the first that applies: 1 an MLJob failed or can't go on, 3 an MLJob did not
+    While a problem or a person holds an MLJob up, for example because its DAG does not exist or an attempt has failed,
+    its message is on standard error. The exit code is the first that applies: 1 an MLJob failed or can't go on, 3 an MLJob did not
     end in time, 2 an MLJob was cancelled or deleted, 0 all MLJobs succeeded.
     """
     limit = seconds(timeout)
@@ -64,9 +64,9 @@ def waited_for(
     screen: Screen | None = None,
 ) -> int:
     """Wait until each MLJob has ended or can't continue without a change. Print a line for each
-    MLJob. If the connection is lost, or an MLJob waits for a person
-    (:func:`~mljob.render.waits.needs_a_person`), print a line to standard error. Return the worst
-    of the MLJobs' exit codes (:func:`.exits.worst`).
+    MLJob. If the connection is lost, or an MLJob is held up
+    (:func:`~mljob.render.waits.is_held_up`), print a line to standard error. Return the worst of
+    the MLJobs' exit codes (:func:`.exits.worst`).
 
     Args:
         session: The cluster and the namespace.
@@ -107,7 +107,7 @@ def waited_for(
 
 class _Wait:
     """A wait for MLJobs. Prints a line for each MLJob that ends, for each outage, and for each
-    message of an MLJob that waits for a person.
+    message of an MLJob that is held up.
 
     Attributes:
         codes: The exit codes of the MLJobs that have ended.
@@ -148,12 +148,12 @@ class _Wait:
             self._end_missing()
 
     def _tell_wait(self, state: MLJob) -> None:
-        """If the MLJob waits for a person, print its message to standard error, each message once."""
+        """If the MLJob is held up, print its message to standard error, each message once."""
         from ..render.rows import sentence
-        from ..render.waits import needs_a_person
+        from ..render.waits import is_held_up
 
         message = (state.uid, sentence(state))
-        if needs_a_person(state) and message not in self._told and not self._quiet:
+        if is_held_up(state) and message not in self._told and not self._quiet:
             self._told.add(message)
             typer.echo(f"MLJob {state.name} waits: {sentence(state)}", err=True)
 

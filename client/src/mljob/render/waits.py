@@ -1,5 +1,5 @@
-"""For how long an MLJob waits for a run, and whether a person can end the wait. Between two
-attempts, the status still has the start time of the run that has ended.
+"""For how long an MLJob waits for a run, and whether a problem or a person holds the MLJob up.
+Between two attempts, the status still has the start time of the run that has ended.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..resource import MLJob
+from ..verdict import retry_waits
 from . import fields
 
 _WAITING = frozenset({"", "Pending", "Queued", "Suspended"})
@@ -14,7 +15,9 @@ _PATIENT = frozenset({"Submitting", "Submitted", "Resuming", "ConcurrencyLimit",
 """The reasons of the phase Pending without a Warning Event: nothing is wrong, so the wait ends by
 itself.
 """
-_HELD_UP = frozenset({"DagPaused", "DagStale", "BackfillPaused", "AwaitingInput", "AirflowInstanceNotFound"})
+_HELD_UP = frozenset(
+    {"DagPaused", "DagStale", "BackfillPaused", "AwaitingInput", "AirflowInstanceNotFound", "RunsVanished"}
+)
 """The reasons with which a submitted run waits for a person."""
 
 
@@ -51,8 +54,11 @@ def _is_paused_backfill(job: MLJob) -> bool:
     return fields.time(status, "submitTime") is not None and status.get("attempts") not in ended
 
 
-def needs_a_person(job: MLJob) -> bool:
-    """Return whether an MLJob probably waits until a person acts: a run can't be submitted, the
-    last attempt has failed, or the run waits for a person, for example because its DAG is paused.
+def is_held_up(job: MLJob) -> bool:
+    """Return whether a problem or a person holds an MLJob up: a run can't be submitted, the last
+    attempt has failed, the MLJob or its requested retry is suspended, or the run waits for a person, for example because
+    its DAG is paused.
     """
-    return job.reason in _HELD_UP or (job.phase == "Pending" and job.reason not in _PATIENT)
+    # An MLJob that was resumed stays in the phase Suspended until the operator has read the change.
+    is_suspended = job.raw_spec.get("suspend") is True and (job.phase == "Suspended" or retry_waits(job))
+    return is_suspended or job.reason in _HELD_UP or (job.phase == "Pending" and job.reason not in _PATIENT)

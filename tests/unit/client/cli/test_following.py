@@ -275,7 +275,7 @@ def pending(reason: str, message: str) -> Status:
 
 
 @pytest.mark.parametrize(("options", "shown"), [((), True), (("--quiet",), False)])
-def test_wait_tells_each_message_of_an_mljob_that_waits_for_a_person_once(
+def test_wait_tells_each_message_of_an_mljob_that_is_held_up_once(
     options: tuple[str, ...], shown: bool, cluster: MLJobCluster, plugin: Plugin
 ) -> None:
     unknown, paused = "Airflow knows no DAG 'train_modle'.", "The DAG is paused."
@@ -294,6 +294,37 @@ def test_wait_tells_each_message_of_an_mljob_that_waits_for_a_person_once(
     lines = [f"MLJob digits waits: {message}" for message in (unknown, paused)]
     assert told.err.splitlines() == (lines if shown else [])
     assert len(told.out.splitlines()) == shown
+
+
+@pytest.mark.parametrize(
+    ("status", "suspend", "shown"),
+    [
+        ({"phase": "Suspended", "reason": "Suspended"}, True, True),
+        pytest.param({"phase": "Suspended", "reason": "Suspended"}, False, False, id="just resumed"),
+        ({"phase": "Suspended", "reason": "Resuming"}, False, False),
+        ({"phase": "Cancelling", "reason": "Suspending"}, True, False),
+        ({"phase": "Queued", "reason": "RunsVanished"}, False, True),
+        ({"phase": "Running", "reason": "RunsVanished"}, False, True),
+        ({"phase": "Pending", "reason": "RetryBackoff"}, False, True),
+    ],
+)
+def test_wait_tells_the_message_while_a_problem_or_a_person_holds_the_mljob_up(
+    status: Status, suspend: bool, shown: bool, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    cluster.put("digits", status={**running(), **status, "message": "The MLJob waits."})
+    cluster.patch("digits", {"spec": {"suspend": suspend}})
+    when_watched(cluster, lambda: cluster.put("digits", status=succeeded()))
+    told = plugin("wait", "digits")
+    assert (told.code, told.err) == (0, "MLJob digits waits: The MLJob waits.\n" if shown else "")
+
+
+def test_wait_tells_that_a_requested_retry_is_suspended(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=failed(), annotations={"mljob.dev/retry-requested-at": "1"})
+    cluster.patch("digits", {"spec": {"suspend": True}})
+    when_watched(cluster, lambda: cluster.put("digits", status=succeeded(lastHandledRetry="1")))
+    told = plugin("wait", "digits")
+    assert told.code == 0
+    assert told.err.startswith("MLJob digits waits: The requested retry waits until the MLJob is resumed.")
 
 
 @pytest.mark.parametrize("reason", ["Submitting", "ConcurrencyLimit", "WaitingForMLJob", "TaskRunning"])
