@@ -78,8 +78,8 @@ def load(
         if kubeconfig is None and context is None and (pod := in_cluster(namespace)) is not None:
             return pod
         raise ConfigError(
-            f"No kubeconfig: {', '.join(str(path) for path in paths)} does not exist. Set KUBECONFIG, or name the file with "
-            "--kubeconfig, in Python with kubeconfig=."
+            f"There is no kubeconfig at {' or '.join(str(path) for path in paths)}. Set KUBECONFIG, or pass the file: "
+            "--kubeconfig on the command line, kubeconfig= in Python."
         )
     return _Merged(parts).select(context, namespace)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 from typing import Any
 
@@ -194,11 +195,15 @@ def test_unusable_kubeconfig_is_told_with_its_file(tmp_path: Path, content: Conf
     assert str(tmp_path) in str(raised.value)
 
 
-def test_missing_kubeconfig_says_where_it_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"home/\.kube/config does not exist\. Set KUBECONFIG, .* with --kubeconfig, "
-    ):
+def test_missing_kubeconfig_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    how_to_set = "Set KUBECONFIG, or pass the file: --kubeconfig on the command line, kubeconfig= in Python."
+    with pytest.raises(ConfigError) as raised:
         load()
+    assert str(raised.value).endswith(f"home/.kube/config. {how_to_set}")
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/a{os.pathsep}{tmp_path}/b")
+    with pytest.raises(ConfigError) as raised:
+        load()
+    assert str(raised.value) == f"There is no kubeconfig at {tmp_path}/a or {tmp_path}/b. {how_to_set}"
     with pytest.raises(ConfigError, match="nowhere: the kubeconfig does not exist"):
         load(tmp_path / "nowhere")
 
