@@ -59,9 +59,15 @@ def test_a_reply_has_new_resolved_and_open_findings() -> None:
 
 
 def test_a_message_says_that_all_problems_are_resolved() -> None:
-    body = message(notice(occasion=NotificationReason.RESOLVED, resolved={"dag_paused:x": "x is paused"}))
+    last = notice(occasion=NotificationReason.RESOLVED, resolved={"dag_paused:x": "x is paused"}, all_resolved=True)
+    body = message(last)
     assert body["blocks"][0]["text"]["text"] == "✅ All problems are resolved · team-a"
     assert complaints(body) == []
+
+
+def test_a_message_says_how_many_problems_are_resolved_while_others_are_open() -> None:
+    body = message(notice(occasion=NotificationReason.RESOLVED, resolved={"dag_paused:x": "x is paused"}))
+    assert body["blocks"][0]["text"]["text"] == "✅ 1 problem resolved · team-a"
 
 
 def test_findings_beyond_the_limit_are_counted_by_kind() -> None:

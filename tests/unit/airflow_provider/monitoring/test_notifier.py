@@ -73,6 +73,21 @@ def test_each_owner_is_notified_once(world: World) -> None:
     assert world.slack.sent == [("#a", None, True), ("#b", None, True)]
 
 
+def test_no_message_says_that_all_problems_are_resolved_while_links_can_not_be_read(world: World) -> None:
+    def down(dag_id: str) -> dict[str, str]:
+        raise AirflowApiError("Airflow is not available", 503)
+
+    b = finding("b")
+    world.directory = OwnerDirectory(
+        {}, "#airflow", lambda _dag_id: {"team-a": "https://a.slack.com/archives/C0000000A"}
+    )
+    world.notify(A, b)
+    world.directory = OwnerDirectory({}, "#airflow", down)
+    with pytest.raises(NotificationError):
+        world.notify(b, minutes=60)
+    assert "1 problem resolved" in world.slack.texts[-1]
+
+
 def test_findings_without_an_owner_go_to_the_fallback_channel(world: World) -> None:
     assert world.notify(finding("pool", owner=None)) == {"the platform": "new"}
     assert world.slack.sent == [("#airflow", None, True)]

@@ -145,6 +145,39 @@ def test_a_finding_that_moves_to_another_address_is_not_resolved(monitor: Monito
     }
 
 
+@pytest.mark.parametrize(
+    ("last", "all_resolved"),
+    [
+        pytest.param([], True, id="no finding is open"),
+        pytest.param([B], False, id="a finding is open"),
+        pytest.param([finding("b", owner="team-b")], False, id="a finding is open at another address"),
+    ],
+)
+def test_all_are_resolved_if_no_finding_is_open(monitor: Monitor, last: list[Finding], all_resolved: bool) -> None:
+    monitor.report(A, B)
+    monitor.report(*last, after=15)
+    resolved = {n.address: n for n in monitor.report(*last, after=45)}["team-a"]
+    assert A.key in resolved.resolved
+    assert resolved.all_resolved is all_resolved
+
+
+def test_a_finding_that_is_missing_for_a_short_time_is_open(monitor: Monitor) -> None:
+    monitor.report(A, B)
+    monitor.report(B, after=30)
+    [first] = monitor.report(after=15)
+    [second] = monitor.report(after=30)
+    assert (set(first.resolved), first.all_resolved) == ({A.key}, False)
+    assert (set(second.resolved), second.all_resolved) == ({B.key}, True)
+
+
+def test_a_finding_about_a_past_event_is_open_while_reports_have_it(monitor: Monitor) -> None:
+    monitor.report(A, B, SLOW)
+    [first] = monitor.report(B, SLOW, after=60)
+    [second] = monitor.report(after=60)
+    assert (set(first.resolved), first.all_resolved) == ({A.key}, False)
+    assert (set(second.resolved), second.all_resolved) == ({B.key}, True)
+
+
 def test_a_finding_that_comes_and_goes_is_notified_once(monitor: Monitor) -> None:
     monitor.report(A)
     said = [monitor.report(*([A] if step % 3 == 0 else [])) for step in range(30)]

@@ -116,7 +116,7 @@ def escape(text: str) -> str:
 def _headline(notification: Notification) -> str:
     if notification.reason is NotificationReason.RESOLVED:
         resolved = f"{count(len(notification.resolved), 'problem')} resolved"
-        words = f"✅ {resolved if notification.current else 'All problems are resolved'}"
+        words = f"✅ {'All problems are resolved' if notification.all_resolved else resolved}"
     else:
         worst = max((finding.severity for finding in notification.new or notification.current), key=lambda s: s.rank)
         number, what = (

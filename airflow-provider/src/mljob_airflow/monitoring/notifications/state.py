@@ -21,7 +21,7 @@ Five more rules avoid needless messages:
   default), because findings may come and go.
 - A report that is incomplete for a kind of findings does not resolve findings of this kind.
 - A finding that now goes to another address is not resolved. It stays in the state, so that it is
-  not new when it comes back.
+  not new when it comes back. While it is open, no message says that all problems are resolved.
 - A muted finding is removed from the state without a message. After the end of the mute, the
   finding counts as new.
 - A finding about a past event (:data:`TRANSIENT`) never counts as resolved. The finding is removed
@@ -135,6 +135,10 @@ class Notification:
     """All findings of the address in the report."""
     resolved: Mapping[str, str] = field(default_factory=dict)
     """The titles of resolved findings, by the findings' keys."""
+    all_resolved: bool = False
+    """Whether no finding of the conversation is open after this message. Findings that are not in
+    ``current`` may be open too: they went to another address, for example.
+    """
 
     @property
     def owner_names(self) -> str:
@@ -202,7 +206,11 @@ def _due_notification(
     if new:
         return Notification(address, owners, NotificationReason.CHANGED, new, current, resolved)
     if resolved:
-        return Notification(address, owners, NotificationReason.RESOLVED, (), current, resolved)
+        # A finding about a past event is never resolved. The finding is open while reports have it.
+        is_open = (key in present or kind_of(key) not in TRANSIENT for key in notified.keys() - resolved.keys())
+        return Notification(
+            address, owners, NotificationReason.RESOLVED, (), current, resolved, all_resolved=not any(is_open)
+        )
     return None
 
 
