@@ -178,6 +178,43 @@ def test_a_finding_about_a_past_event_is_open_while_reports_have_it(monitor: Mon
     assert (set(second.resolved), second.all_resolved) == ({B.key}, True)
 
 
+class MonitorOfASharedAddress(Monitor):
+    def batches(self, made: MonitoringReport) -> dict[str, Batch]:
+        batches, _ = batches_by_address(state.findings_to_notify(made, self.policy), OwnerDirectory({}, "#shared"))
+        return batches
+
+
+def test_a_message_about_a_resolved_finding_is_for_its_owner_too() -> None:
+    monitor = MonitorOfASharedAddress()
+    b, c = finding("b", owner="team-b"), finding("c", owner="team-c")
+    monitor.report(A, b)
+    [changed] = monitor.report(b, c)
+    [resolved] = monitor.report(b, c, after=45)
+    assert (changed.reason, changed.owners) == (NotificationReason.CHANGED, ("team-a", "team-b", "team-c"))
+    assert (resolved.reason, resolved.owners) == (NotificationReason.RESOLVED, ("team-a", "team-b", "team-c"))
+
+
+def test_a_message_is_not_for_the_owner_of_a_finding_that_was_resolved_before() -> None:
+    monitor = MonitorOfASharedAddress()
+    b, c = finding("b", owner="team-b"), finding("c", owner="team-c")
+    monitor.report(A, b)
+    [resolved] = monitor.report(b, after=60)
+    [changed] = monitor.report(b, c)
+    assert resolved.owners == ("team-a", "team-b")
+    assert changed.owners == ("team-b", "team-c")
+
+
+def test_a_reminder_is_for_the_owner_of_a_finding_that_is_missing_for_a_short_time() -> None:
+    monitor = MonitorOfASharedAddress()
+    b = finding("b", owner="team-b")
+    monitor.report(A, b)
+    monitor.report(A, b, after=23 * 60 + 45)
+    [reminder] = monitor.report(b)
+    [resolved] = monitor.report(b, after=60)
+    assert (reminder.reason, reminder.owners) == (NotificationReason.REMINDER, ("team-a", "team-b"))
+    assert (set(resolved.resolved), resolved.owners) == ({A.key}, ("team-a", "team-b"))
+
+
 def test_a_finding_that_comes_and_goes_is_notified_once(monitor: Monitor) -> None:
     monitor.report(A)
     said = [monitor.report(*([A] if step % 3 == 0 else [])) for step in range(30)]

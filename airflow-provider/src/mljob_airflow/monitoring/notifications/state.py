@@ -85,7 +85,9 @@ class Conversation:
     """The current Slack thread of an address, and the findings that were sent to the address."""
 
     owners: tuple[str, ...]
-    """The owners for whom the last message was. May contain :data:`.PLATFORM`."""
+    """The owners for whom the last message was. These include the owners whom each of the findings
+    had when it was sent. May contain :data:`.PLATFORM`.
+    """
     channel: str
     """The id of the channel in which the messages are posted. The channel is not the address's if
     the messages went to the fallback channel.
@@ -127,7 +129,10 @@ class Notification:
 
     address: str
     owners: tuple[str, ...]
-    """The owners for whom the message is. May contain :data:`.PLATFORM`."""
+    """The owners for whom the message is: the owners of the findings in ``current``, and if the
+    conversation has further findings, the owners of the conversation. May contain
+    :data:`.PLATFORM`.
+    """
     reason: NotificationReason
     new: tuple[Finding, ...] = ()
     """Findings that are new or more severe."""
@@ -186,11 +191,14 @@ def _due_notification(
     policy: NotificationPolicy,
 ) -> Notification | None:
     current = tuple(batch.findings)
-    owners = tuple(batch.owners)
     if conversation is None:
-        return Notification(address, owners, NotificationReason.NEW, current, current) if current else None
-    owners = owners or conversation.owners
+        return Notification(address, tuple(batch.owners), NotificationReason.NEW, current, current) if current else None
     notified = conversation.findings
+    # The state has the owners of the conversation, but not of each finding. The conversation keeps
+    # all its owners while one of its findings is missing, because the message that resolves the
+    # finding is for the finding's owner.
+    missing = notified.keys() - {finding.key for finding in current}
+    owners = tuple(dict.fromkeys((*(conversation.owners if missing else ()), *batch.owners)))
     new = tuple(
         finding
         for finding in current
