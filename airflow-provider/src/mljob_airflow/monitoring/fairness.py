@@ -17,8 +17,10 @@ def in_turn(items: Iterable[Item], dag_of: Callable[[Item], Dag]) -> list[Item]:
     """Return the items so that the owners take turns, and within an owner the owner's DAGs.
 
     The first turn has the first item of each owner, the second turn has the second item, and so on.
-    An item with several owners has its place in the earliest turn of its owners. The items without
-    an owner take turns as if they had an owner of their own. The items of a DAG keep their order.
+    An item with several owners has its place in the latest turn of its owners, and uses a turn of
+    each. So an owner does not get more places by naming other people as owners too. The items
+    without an owner take turns as if they had an owner of their own. The items of a DAG keep their
+    order.
 
     Args:
         items: The items, the most important first.
@@ -33,6 +35,6 @@ def _in_turn(items: Iterable[Item], groups_of: Callable[[Item], Collection[str]]
     turns: list[tuple[int, Item]] = []
     for item in items:
         groups = groups_of(item)
-        turns.append((min(taken[group] for group in groups), item))
+        turns.append((max(taken[group] for group in groups), item))
         taken.update(groups)
     return [item for _, item in sorted(turns, key=lambda turn: turn[0])]

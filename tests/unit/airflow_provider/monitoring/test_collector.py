@@ -460,6 +460,17 @@ def test_failing_tasks_of_one_owner_leave_room_for_others(monkeypatch: pytest.Mo
     assert report.incomplete == {FindingKind.RECURRING_FAILURE: "only 3 of 10 tasks were compared"}
 
 
+def test_failing_tasks_that_also_name_a_person_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MAX_RECURRING", 3)
+    dags = [
+        replace(dag, owners=("team-a", f"person-{dag.dag_id}")) if dag.dag_id != "b" else dag
+        for dag in of_many_and_one()
+    ]
+    tasks = [task for dag in dags for task in failing("load", 3 if dag.dag_id == "b" else 9, dag.dag_id)]
+    report = make_report(FakeAirflow(dags, tasks=tasks))
+    assert [finding.owners[0] for finding in report.findings] == ["team-a", "team-a", "team-b"]
+
+
 def test_logs_are_read_for_each_owner_in_turn() -> None:
     tasks = [task for dag in of_many_and_one() for task in failing("load", dag_id=dag.dag_id)]
     airflow = FakeAirflow(of_many_and_one(), tasks=tasks, errors={"load": ErrorText("KeyError", "x")})
