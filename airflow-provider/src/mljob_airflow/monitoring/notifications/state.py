@@ -328,7 +328,10 @@ def bounded(state: NotificationState) -> NotificationState:
 
 
 def to_json(state: NotificationState) -> dict[str, Any]:
-    """Return the state as a JSON object, for the Airflow Variable."""
+    """Return the state as a JSON object, for the Airflow Variable.
+
+    Earlier versions of this package take the addresses for owners.
+    """
     return {
         address: {
             "target": address,
