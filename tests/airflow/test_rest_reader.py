@@ -17,6 +17,7 @@ import pytest
 from mljob_airflow.cancellation.airflow_runs import AirflowRuns, unfinished_states
 from mljob_airflow.cancellation.plan import FINISHED_TASK_STATES, BatchResult, Task
 from mljob_airflow.cancellation.plan import TaskInstance as UnfinishedTask
+from mljob_airflow.compatibility import installed_version
 from mljob_airflow.monitoring import rest_reader
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
 from mljob_airflow.monitoring.observations import Asset, Dag, RunningRuns, TaskInstance
@@ -67,6 +68,10 @@ class Server:
         self.answers: dict[str, tuple[int, object]] = {}
         self.lists: dict[str, tuple[str, list[Any]]] = {}
         self.cursors = True
+        self.accepted_states: set[str] | None = None
+        """The states for which a list of task instances may be filtered. With another state, the
+        server sends 422, as Airflow does. ``None`` accepts every state.
+        """
         self.breaks = False
         """Whether the connection breaks in the middle of each answer's body."""
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
@@ -75,6 +80,8 @@ class Server:
 
     def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, object]:
         self.asked.append((path, query))
+        if self.accepted_states is not None and not self.accepted_states.issuperset(query.get("state", ())):
+            return 422, {"detail": "Invalid value for state"}
         if path in self.lists:
             field, rows = self.lists[path]
             if "run_type" in query:
@@ -155,10 +162,30 @@ def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursor
 
 
 def test_a_cancellation_lists_the_unfinished_task_instances_only(server: Server) -> None:
+    server.answers["/version"] = (200, {"version": installed_version()})
     server.lists[RUN] = ("task_instances", [row(0, state=None)])
     found = AirflowRuns(server.endpoint).unfinished_task_instances("churn", "run")
     assert [instance.state for instance in found] == [None]
     assert server.asked[-1][1]["state"] == unfinished_states()
+
+
+@pytest.mark.parametrize(
+    "version",
+    [(200, {"version": "3.99.0"}), (403, {"detail": "forbidden"})],
+    ids=["another-version", "unknown-version"],
+)
+def test_a_cancellation_finds_unfinished_task_instances_of_another_version_of_airflow(
+    server: Server, version: tuple[int, object]
+) -> None:
+    states = ["running", "success", "contemplating", None, *FINISHED_TASK_STATES]
+    server.answers["/version"] = version
+    server.lists[RUN] = ("task_instances", [row(number, state=state) for number, state in enumerate(states)])
+    server.accepted_states = {"contemplating"}
+    runs = AirflowRuns(server.endpoint)
+    for _ in range(2):
+        found = runs.unfinished_task_instances("churn", "run")
+        assert [instance.state for instance in found] == ["running", "contemplating", None]
+    assert [path for path, _ in server.asked].count("/version") == 1
 
 
 def test_this_airflow_accepts_the_unfinished_states_and_they_are_all() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from mljob_airflow.cancellation.plan import FINISHED_TASK_STATES, BatchResult, Task, TaskInstance
+from mljob_airflow.compatibility import installed_version
 from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect
 from mljob_airflow.rest.paging import pages
 from mljob_airflow.truncation import truncated
@@ -31,6 +33,7 @@ class AirflowRuns:
         self._dag_runs = client.DagRunApi(api_client)
         self._task_instances = client.TaskInstanceApi(api_client)
         self._tasks = client.TaskApi(api_client)
+        self._versions = client.VersionApi(api_client)
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
         """Return the run's state, or ``None`` if the run does not exist."""
@@ -56,8 +59,13 @@ class AirflowRuns:
         return self._list(dag_id, dag_run_id)
 
     def unfinished_task_instances(self, dag_id: str, dag_run_id: str) -> Iterator[TaskInstance]:
-        """Yield the task instances of the run that have not ended."""
-        return self._list(dag_id, dag_run_id, state=unfinished_states())
+        """Yield the task instances of the run that have not ended. If the API server has another
+        version of Airflow than this worker, the requests list all task instances of the run,
+        because the API server may have other states than this worker.
+        """
+        query = {"state": unfinished_states()} if self._server_version == installed_version() else {}
+        instances = self._list(dag_id, dag_run_id, **query)
+        return (instance for instance in instances if instance.state not in FINISHED_TASK_STATES)
 
     def fail_task_instances(
         self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance], reason: str
@@ -102,6 +110,17 @@ class AirflowRuns:
             # 404: the run was deleted. 409: the run has failed already.
             if error.status not in {404, 409}:
                 raise
+
+    @cached_property
+    def _server_version(self) -> str | None:
+        """The API server's version of Airflow, or ``None`` if the API server does not tell it."""
+        try:
+            answer = ask("read Airflow's version", self._versions.get_version_without_preload_content)
+        except AirflowApiError as error:
+            log.info("Listing task instances of all states: %s", error)
+            return None
+        version: str | None = answer.get("version")
+        return version
 
     def _run(self, dag_id: str, dag_run_id: str) -> Mapping[str, Any] | None:
         method = self._dag_runs.get_dag_run_without_preload_content
@@ -204,8 +223,8 @@ def unfinished_states() -> list[str]:
     """Return the states of task instances that have not ended, as values of the query parameter
     ``state``. The value ``none`` stands for no state.
 
-    The states are those of the installed Airflow, because Airflow refuses a state that it does not
-    have: Airflow 3.1 has no state ``awaiting_input``.
+    The states are those of the installed Airflow. An API server with another version of Airflow
+    refuses a state that it does not have: Airflow 3.1 has no state ``awaiting_input``.
     """
     from airflow.sdk import TaskInstanceState
 
