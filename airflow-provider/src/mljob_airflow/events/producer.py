@@ -41,9 +41,9 @@ task's process then ends at once, and the events in librdkafka's buffer are lost
 UNAVAILABLE_SECONDS = 0.3
 """The maximum number of seconds that the start and the end of a task wait if no broker can be
 reached."""
-MAX_VAIN_SECONDS = 2 * DELIVERY_SECONDS
-"""The maximum number of seconds that a process waits in vain for deliveries: at the start and at the
-end of a task. The DAG processor runs the callbacks of all lost tasks of a DAG file in one process,
+MAX_WAIT_SECONDS = 2 * DELIVERY_SECONDS
+"""The maximum number of seconds that a process waits for deliveries, in all its waits together. The
+time suffices for the start and the end of a task. The DAG processor runs the callbacks of all lost tasks of a DAG file in one process,
 and ends this process after ``[dag_processor] dag_file_processor_timeout`` (50 seconds by default).
 """
 STEP_SECONDS = 0.05
@@ -85,7 +85,7 @@ class _State:
         self.next_attempt_at = -math.inf
         self.warned: set[tuple[str, str]] = set()
         self.brokers_unavailable = False
-        self.vain_seconds = 0.0
+        self.waited_seconds = 0.0
         self.inherited: Any = None
 
 
@@ -126,23 +126,22 @@ def flush(timeout: float) -> None:
 
     Args:
         timeout: The maximum number of seconds to wait. If no broker can be reached, the maximum is
-            :data:`UNAVAILABLE_SECONDS`. If earlier waits of this process ended with undelivered
-            events, all these waits together last at most :data:`MAX_VAIN_SECONDS`, and each
-            further wait lasts :data:`STEP_SECONDS`.
+            :data:`UNAVAILABLE_SECONDS`. All waits of this process together last at most
+            :data:`MAX_WAIT_SECONDS`, and each further wait at most :data:`STEP_SECONDS`.
     """
     state = _current_state()
     if state.producer is None:
         return
     began = time.monotonic()
-    limit = min(timeout, MAX_VAIN_SECONDS - state.vain_seconds)
+    limit = min(timeout, MAX_WAIT_SECONDS - state.waited_seconds)
     # Flush in small steps. librdkafka calls _on_error during a flush, and _on_error notes that no
     # broker can be reached.
     while undelivered := state.producer.flush(STEP_SECONDS):
         waited = time.monotonic() - began
         if waited >= limit or (state.brokers_unavailable and waited >= UNAVAILABLE_SECONDS):
-            state.vain_seconds += waited
             warn_once("Kafka did not take %d event(s) within %.1f s. The task is not affected.", undelivered, waited)
-            return
+            break
+    state.waited_seconds += time.monotonic() - began
 
 
 class DeliveryError(Exception):
