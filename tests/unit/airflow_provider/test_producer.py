@@ -10,13 +10,15 @@ import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from mljob_airflow import settings
-from mljob_airflow.events import callbacks, producer
+from mljob_airflow.events import callbacks, producer, throttle
+from mljob_airflow.tasks import progress
 from mljob_contract.events import EventName, TaskEvent
 
 TOPIC = "airflow.events"
@@ -289,6 +291,30 @@ def test_a_forked_child_has_its_own_producer_with_the_configuration_of_its_paren
     child.join(timeout=180)
     assert child.exitcode == 0
     assert {message["task_id"] for message in received(broker, 2)} == {"parent", "child"}
+
+
+def _report_half_and_all() -> None:
+    progress.report(0.5)
+    progress.report(1.0)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_last_reports_of_a_forked_process_are_delivered_when_it_ends(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1)
+    monkeypatch.setattr(progress, "_current_context", lambda: {"ti": ti})
+    monkeypatch.setattr(throttle, "reports", throttle.Throttle(min_interval=3600))
+    progress.report(0.1)
+    progress.report(0.2)
+    child = multiprocessing.get_context("fork").Process(target=_report_half_and_all)
+    child.start()
+    child.join(timeout=180)
+    assert child.exitcode == 0
+    # The report that this process holds back is not sent by the forked process.
+    assert [report.progress for report in throttle.reports.take_all()] == [0.2]
+    producer.flush(5)
+    assert {message["progress"] for message in received(broker, 3)} == {0.1, 0.5, 1.0}
 
 
 def statistics_after_an_event(broker: str, **extra: Any) -> dict[str, Any]:

@@ -5,7 +5,8 @@ The first call of :func:`send` in a process makes a Kafka producer, and later ca
 forked process makes its own producer, because the producer's threads stay in the parent process.
 The forked process uses the configuration that its parent has read from the Airflow Connection,
 because it can't read the Connection itself (:mod:`mljob_airflow.supervisor`). If the parent has not
-sent an event, the forked process sends no events.
+sent an event, the forked process sends no events. A forked process that has sent an event delivers
+its last events when it ends, because no callback does so.
 
 If :func:`send` fails, its callers log the error and continue (:func:`logging_errors`). If events
 are lost, the operator still reads the states of runs and tasks from Airflow's REST API. The
@@ -24,19 +25,22 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.util import Finalize
 from typing import Any
 
 from mljob_airflow import settings, supervisor
+from mljob_airflow.events import throttle
 from mljob_airflow.events.cloudevents import Message, message_from_cancellation, message_from_event
 from mljob_contract.events import RunCancellation, TaskEvent
 
 log = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 3.0
-"""The maximum number of seconds that the start and the end of a task wait for the delivery of their
-events. Delivery usually takes less than a second, but longer on a machine under load. The start
-waits too, because a task that is deferred, rescheduled or killed ends without a callback. The
-task's process then ends at once, and the events in librdkafka's buffer are lost.
+"""The maximum number of seconds that the start and the end of a task, and the end of a process that
+the task forks, wait for the delivery of their events. Delivery usually takes less than a second,
+but longer on a machine under load. The start waits too, because a task that is deferred,
+rescheduled or killed ends without a callback. The task's process then ends at once, and the events
+in librdkafka's buffer are lost.
 """
 UNAVAILABLE_SECONDS = 0.3
 """The maximum number of seconds that the start and the end of a task wait if no broker can be
@@ -230,7 +234,16 @@ def _current_state() -> _State:
         parent, _state = _state, _State()
         _state.config = parent.config
         _state.inherited = (parent.producer, parent.inherited)
+        # A process of multiprocessing ends by os._exit, which runs no function of atexit.
+        Finalize(None, _deliver_last_reports, exitpriority=0)
     return _state
+
+
+def _deliver_last_reports() -> None:
+    with logging_errors("last reports of a forked process"):
+        for report in throttle.reports.take_all():
+            send(report)
+        flush(DELIVERY_SECONDS)
 
 
 def _look_up(kafka_config_id: str) -> dict[str, Any]:

@@ -5,10 +5,15 @@ first report after this time is merged with the reports that were held back, and
 report has the newest progress and the newest value of each metric, but at most :data:`MAX_METRICS`
 metrics. When the try ends, the reports that are still held back are sent as one merged report,
 before the event about the end.
+
+A forked process has a throttle of its own. The reports that its parent holds back stay with the
+parent.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 
 from mljob_contract.events import TaskEvent
@@ -67,9 +72,24 @@ class Throttle:
         last = self._reported.pop(_key(end), None)
         return last.pending if last else None
 
+    def take_all(self) -> list[TaskEvent]:
+        """Remove and return the merged reports that were held back, one for each try with such
+        reports.
+        """
+        held_back = [last.pending for last in self._reported.values() if last.pending]
+        self.clear()
+        return held_back
+
+    def clear(self) -> None:
+        """Forget all reports."""
+        self._reported.clear()
+
 
 reports = Throttle()
 """The throttle of this process."""
+if sys.platform != "win32":
+    # Windows has no fork.
+    os.register_at_fork(after_in_child=lambda: reports.clear())
 
 
 def _merge(older: TaskEvent | None, newer: TaskEvent) -> TaskEvent:

@@ -32,7 +32,9 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
 
     The function never raises an exception and never waits for Kafka, so a loop can call it often.
     Outside of an Airflow task the function does nothing. A process that the task forks can report if
-    the task has sent an event before: its start (:func:`.mljob_callbacks`), or a report.
+    the task has sent an event before: its start (:func:`.mljob_callbacks`), or a report. The last
+    reports of such a process are sent when the process ends, and are lost if a signal ends the
+    process.
 
     Args:
         progress: The fraction of this task's work that is done, from 0 to 1. With ``None``, the
