@@ -86,9 +86,12 @@ def test_report_of_a_forked_process_asks_for_no_connection(
         requests.recv(1)
 
 
-def test_outputs_of_a_forked_process_are_not_pushed(requests: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
-    text = warnings_of(lambda: publish_outputs(accuracy=0.9), caplog)
-    assert "publish_outputs(): all of ['accuracy'] is left out: RuntimeError: this process was forked" in text
+def test_outputs_of_a_forked_process_are_an_error(requests: socket.socket) -> None:
+    def code() -> None:
+        with pytest.raises(RuntimeError, match="was called in a process that the task has forked"):
+            publish_outputs(accuracy=0.9)
+
+    assert forked(code) == 0
     with pytest.raises(BlockingIOError):
         requests.recv(1)
 

@@ -127,6 +127,9 @@ class Job(Generic[Params]):
     def publish(self, **outputs: Any) -> None:
         """Publish outputs, as :func:`mljob_airflow.publish_outputs` does. An output that differs
         from its declaration is also published, with a warning in the task's log.
+
+        Raises:
+            RuntimeError: The task has forked this process.
         """
         try:
             differences = list(self._differences(as_json(outputs)[0]))

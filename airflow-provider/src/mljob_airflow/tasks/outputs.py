@@ -6,7 +6,8 @@ run, the operator writes the outputs of all tasks into ``.status.outputs`` of th
 they fit into 16 KiB. A reserved field of the JSON object lists the names of the outputs that can't
 be published. The operator writes these names into ``.status.outputsOmitted``.
 
-A failure to publish never fails the task, because the task may already have done its work.
+A failure to publish never fails the task, because the task may already have done its work. A call in
+a process that the task has forked is a mistake in the code, and raises an error.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def publish_outputs(**outputs: Any) -> None:
     A second call in the same task adds outputs, and replaces outputs that have the same name.
     Outside of an Airflow task, the function publishes nothing.
 
-    The function never raises an exception. Outputs that can't be published are left out.
+    Outputs that can't be published are left out, and raise no exception.
     ``.status.outputsOmitted`` has at most 32 of their names. The task's log has at most 50 warnings
     about them. Further messages about them have the level DEBUG. These outputs can't be published:
 
@@ -66,13 +67,20 @@ def publish_outputs(**outputs: Any) -> None:
     - a value with more than 32 levels, with a key that Airflow reserves, or with a string that is
       not valid Unicode;
     - an output with the reserved name ``mljob_outputs_omitted``;
-    - the largest values, if all outputs of the task together are more than 8,192 bytes as JSON;
-    - all outputs of a process that the task has forked. Return the values to the task's own
-      process, and publish them there. ``.status.outputsOmitted`` does not name these outputs.
+    - the largest values, if all outputs of the task together are more than 8,192 bytes as JSON.
 
     Args:
         outputs: JSON values by name. Paths become strings, and NumPy numbers become Python numbers.
+
+    Raises:
+        RuntimeError: The task has forked this process, for example as a worker of
+            ``multiprocessing``. Such a process can't push an XCom (:mod:`mljob_airflow.supervisor`).
     """
+    if supervisor.is_inherited():
+        raise RuntimeError(
+            "publish_outputs() was called in a process that the task has forked: return the values to the task's own "
+            "process, and publish them there"
+        )
     values, refused = as_json(outputs)
     for name, why in refused.items():
         omissions.warn(_named(name), why)
@@ -84,8 +92,6 @@ def publish_outputs(**outputs: Any) -> None:
         log.debug("Not in an Airflow task: outputs %s are not published.", sorted(values))
         return
     try:
-        if supervisor.is_inherited():
-            raise RuntimeError("this process was forked by the task: publish in the task's own process")
         _publish(ti, values, list(refused))
     except Exception as error:
         omissions.warn(
