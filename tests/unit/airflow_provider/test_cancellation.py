@@ -445,6 +445,33 @@ def test_a_cancellation_ends_when_airflow_stops_the_task(waits_for: str) -> None
         stopping.join()
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        "state",
+        "conf",
+        "tasks",
+        "task_instances",
+        "unfinished_task_instances",
+        "fail_task_instances",
+        "fail_run",
+    ],
+)
+def test_a_cancellation_sends_no_further_request_when_airflow_stops_the_task(last: str) -> None:
+    runs = with_teardown(work="running", release=None)
+    sent: list[str] = []
+
+    class Recording(Several):
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            sent.append(name)
+            return super().__getattr__(name)
+
+    timing = Timing(clock=runs.clock, sleep=runs.clock.sleep, stopped=lambda: last in sent)
+    summary = cancel_run(Recording(train=runs), RUN, reason="why", timing=timing)
+    assert summary.outcome is CancellationOutcome.NOT_OVER
+    assert sent.index(last) == len(sent) - 1
+
+
 def test_the_errors_of_a_summary_are_bounded() -> None:
     states: dict[tuple[str, int], str | None] = {(f"gone-{number}", -1): None for number in range(50)}
     long = "x" * 2 * MAX_ERROR_LENGTH

@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from mljob_airflow.cancellation.plan import (
     FINISHED_RUN_STATES,
@@ -223,7 +223,8 @@ def cancel_runs(
     An error with one run does not affect the other runs.
 
     If the generator is closed, or an exception such as ``AirflowTaskTimeout`` interrupts it, the
-    cancellations in progress end after their current request, and the other runs are not cancelled.
+    cancellations in progress end after their current call of a method of :class:`Runs`, and the
+    other runs are not cancelled.
 
     Args:
         connect: Makes the connection to Airflow. If this function raises an error, the outcome of
@@ -252,8 +253,8 @@ def cancel_runs(
         for done in as_completed(pending):
             yield done.result()
     finally:
-        # If Airflow stops this task, the threads end after their current request. Otherwise the task
-        # would outlast its execution_timeout.
+        # If Airflow stops this task, the threads end after their current call of a method of Runs.
+        # Otherwise the task would outlast its execution_timeout.
         stopped.set()
         pool.shutdown(cancel_futures=True)
 
@@ -284,7 +285,7 @@ def cancel_run(
     summary = Summary(target)
     began = timing.clock()
     try:
-        _cancel(runs, summary, reason, mode, timing)
+        _cancel(_until_stopped(runs, timing), summary, reason, mode, timing)
     except Exception as error:
         # Every exception is caught, because the other runs must still be cancelled, and the summary
         # of this run must still be reported.
@@ -303,6 +304,17 @@ def cancel_run(
         "".join(f"; {error}" for error in summary.errors),
     )
     return summary
+
+
+def _until_stopped(runs: Runs, timing: Timing) -> Runs:
+    """Return ``runs``, with a :meth:`Timing.check` before each call of a method."""
+
+    class UntilStopped:
+        def __getattr__(self, name: str) -> Any:
+            timing.check()
+            return getattr(runs, name)
+
+    return cast("Runs", UntilStopped())
 
 
 def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, timing: Timing) -> None:
@@ -366,7 +378,6 @@ def _fail_unfinished(
         summary.rounds += 1
         refusals = 0
         for batch in batches(unfinished, ranks):
-            timing.check()
             if timing.clock() >= deadline:
                 log.info(
                     "%s: after %.0f s some task instances are unfinished; they end with the run.",
