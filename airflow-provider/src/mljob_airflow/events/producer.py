@@ -47,8 +47,9 @@ UNAVAILABLE_SECONDS = 0.3
 reached."""
 MAX_WAIT_SECONDS = 2 * DELIVERY_SECONDS
 """The maximum number of seconds that a process waits for deliveries, in all its waits together. The
-time suffices for the start and the end of a task. The DAG processor runs the callbacks of all lost tasks of a DAG file in one process,
-and ends this process after ``[dag_processor] dag_file_processor_timeout`` (50 seconds by default).
+time suffices for the start and the end of a task. The DAG processor runs the callbacks of all lost
+tasks of a DAG file in one process, and ends this process after ``[dag_processor]
+dag_file_processor_timeout`` (50 seconds by default).
 """
 STEP_SECONDS = 0.05
 """The number of seconds after which a wait for deliveries looks whether it goes on, and the minimum
