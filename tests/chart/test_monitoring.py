@@ -244,6 +244,7 @@ def rules_of(rendered: Rendered) -> list[dict[str, Any]]:
 )
 def test_prometheus_rule_has_the_alerts_for_its_job(render: Render, job: str, expected: str) -> None:
     values = {
+        "serviceMonitor": {"enabled": not job},
         "prometheusRule": {
             "enabled": True,
             "labels": {"release": "prometheus"},
@@ -270,7 +271,7 @@ def test_prometheus_rule_has_the_alerts_for_its_job(render: Render, job: str, ex
 
 
 def test_runbook_is_a_path_without_a_url(render: Render) -> None:
-    rendered = render({"prometheusRule": {"enabled": True}})
+    rendered = render({"prometheusRule": {"enabled": True, "job": "mljob-operator"}})
     urls = [rule["annotations"]["runbook_url"] for rule in rules_of(rendered)]
     assert urls == [rule["annotations"]["runbook_url"] for rule in RULES]
 

@@ -66,11 +66,6 @@ def test_the_commands_use_a_namespace_that_the_operator_manages(notes: Notes) ->
         pytest.param({"operator": {"replicas": 0}}, "so no operator runs: MLJobs and their deletions wait", id="Pods"),
         pytest.param({"kafka": {"bootstrapServers": ""}}, "statuses change a few seconds later", id="Kafka"),
         pytest.param(
-            {"prometheusRule": {"enabled": True}},
-            'The alerts select the metrics with job="mljob-system/mljob-operator": set prometheusRule.job',
-            id="scrape",
-        ),
-        pytest.param(
             {"crds": {"install": False}},
             "Apply the CRDs of MLJob and AirflowInstance yourself, before the operator starts",
             id="CRDs",
@@ -79,17 +74,6 @@ def test_the_commands_use_a_namespace_that_the_operator_manages(notes: Notes) ->
 )
 def test_a_note_names_what_is_missing(notes: Notes, values: dict[str, Any], expected: str) -> None:
     assert expected in notes(merged(COMPLETE, values))
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        pytest.param({"serviceMonitor": {"enabled": True}}, id="the chart's scrape"),
-        pytest.param({"prometheusRule": {"job": "ours"}}, id="another scrape"),
-    ],
-)
-def test_alerts_for_a_known_scrape_get_no_note(notes: Notes, values: dict[str, Any]) -> None:
-    assert "NOTE" not in notes(merged(COMPLETE, merged({"prometheusRule": {"enabled": True}}, values)))
 
 
 def test_logs_are_of_all_pods_of_the_operator_alone(notes: Notes, render: Render) -> None:

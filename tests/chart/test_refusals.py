@@ -108,6 +108,11 @@ def test_without_an_image_the_message_says_how_to_build_one(refusal: Refusal) ->
             id="two ports 443 of one Service",
         ),
         pytest.param(
+            {"prometheusRule": {"enabled": True}},
+            "set prometheusRule.job to the label job of your own scrape, or serviceMonitor.enabled to true",
+            id="alerts without a scrape",
+        ),
+        pytest.param(
             {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4", "IPv6"]}},
             "service.ipFamilyPolicy is SingleStack, but service.ipFamilies has two families",
             id="two families in a single stack",

@@ -115,6 +115,10 @@ names the value, the cause and the way out.
 {{- end }}
 {{- end }}
 
+{{- if and .Values.prometheusRule.enabled (not (or .Values.prometheusRule.job .Values.serviceMonitor.enabled)) }}
+{{- fail "prometheusRule.enabled is true, but neither prometheusRule.job nor serviceMonitor.enabled says which metrics the alerts select: set prometheusRule.job to the label job of your own scrape, or serviceMonitor.enabled to true" }}
+{{- end }}
+
 {{- if and (eq .Values.service.ipFamilyPolicy "SingleStack") (gt (len .Values.service.ipFamilies) 1) }}
 {{- fail "service.ipFamilyPolicy is SingleStack, but service.ipFamilies has two families: set PreferDualStack or RequireDualStack, or remove a family" }}
 {{- end }}
