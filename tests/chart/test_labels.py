@@ -15,18 +15,18 @@ from tests.chart.value_sets import COMPONENTS
 VERSION = "app.kubernetes.io/version"
 SELECTING = ("app.kubernetes.io/name", "app.kubernetes.io/instance")
 CONTAINER = "kubectl.kubernetes.io/default-container"
-OWN: dict[str, str] = {VERSION: "own", "helm.sh/chart": "own", "team": "ml"}
+OWN: dict[str, str] = {VERSION: "own", "helm.sh/chart": "", "team": "ml"}
 VALUES: dict[str, Any] = merged(
     COMPONENTS,
     {
-        "podLabels": OWN | dict.fromkeys(SELECTING, "own"),
-        "podAnnotations": {CONTAINER: "proxy"},
+        "podLabels": OWN | dict(zip(SELECTING, ("own", ""), strict=True)),
+        "podAnnotations": {CONTAINER: ""},
         "serviceMonitor": {"enabled": True, "labels": OWN},
         "prometheusRule": {"enabled": True, "labels": OWN},
         "dashboard": {"enabled": True, "labels": OWN | {"grafana_dashboard": "mljob"}},
     },
 )
-"""Values whose labels and annotations all have keys of the chart."""
+"""Values whose labels and annotations all have keys of the chart. Some values are empty."""
 
 
 def test_labels_and_annotations_in_the_values_win(render: Render) -> None:
@@ -39,7 +39,7 @@ def test_labels_and_annotations_in_the_values_win(render: Render) -> None:
     for deployment in rendered.all("Deployment"):
         metadata = deployment["spec"]["template"]["metadata"]
         assert OWN.items() <= metadata["labels"].items()
-        assert metadata["annotations"] == {CONTAINER: "proxy"}
+        assert metadata["annotations"] == {CONTAINER: ""}
 
 
 def test_no_value_overrides_the_labels_that_select_a_pod(render: Render) -> None:

@@ -29,9 +29,16 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
-{{/* Labels or annotations of the chart (YAML), and further ones (a map), which override them. Argument: a list of both. */}}
+{{/*
+Labels or annotations of the chart (YAML), and further ones (a map), which override them. Argument: a list of both.
+Not with merge, which takes an empty value for an absent one.
+*/}}
 {{- define "mljob-operator.merged" -}}
-{{- merge dict (index . 1) (index . 0 | fromYaml) | toYaml }}
+{{- $merged := index . 0 | fromYaml }}
+{{- range $key, $value := index . 1 }}
+{{- $_ := set $merged $key $value }}
+{{- end }}
+{{- toYaml $merged }}
 {{- end }}
 
 {{/*

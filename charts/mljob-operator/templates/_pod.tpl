@@ -49,8 +49,8 @@ annotations:
   {{- $container := dict "kubectl.kubernetes.io/default-container" (index . 3) | toYaml }}
   {{- include "mljob-operator.merged" (list $container $values.podAnnotations) | nindent 2 }}
 labels:
-  {{- $further := merge (index . 2 | fromYaml) $values.podLabels }}
-  {{- include "mljob-operator.merged" (list (index . 1) $further) | nindent 2 }}
+  {{- $labels := include "mljob-operator.merged" (list (index . 1) $values.podLabels) }}
+  {{- include "mljob-operator.merged" (list $labels (index . 2 | fromYaml)) | nindent 2 }}
 {{- end }}
 
 {{/* Fields of the container from the same values. Argument: a list of the context and the resources. */}}
