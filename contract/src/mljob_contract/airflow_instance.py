@@ -368,9 +368,9 @@ class AirflowInstanceStatus(ResourceModel):
     """When Airflow last answered the operator's check, which runs every 15 seconds. The operator
     updates this field with every other change of the status, and otherwise every 5 minutes."""
     last_accepted_vanished_runs: Annotated[str, Field(max_length=MAX_ACCEPTED)] | None = None
-    """The time in the annotation mljob.dev/accept-vanished-runs that the operator last accepted:
-    missing runs that were submitted before it count as deleted. Only for people: the operator
-    follows the annotation."""
+    """The time in the annotation mljob.dev/accept-vanished-runs: missing runs that were submitted
+    before this time count as deleted. Absent while the annotation is absent or refused. Only for
+    people: the operator follows the annotation."""
     conditions: list[Condition] | None = None
     """The state for programs: Ready and Healthy; EventsConnected if the operator reads Kafka;
     DefaultInstance if the AirflowInstance is annotated as the default; AccessCredentials if access

@@ -250,10 +250,16 @@ class TestAirflowInstance:
         await prod.minutes()
         assert prod.reasons == ["RunsVanished"] * 5
 
-    async def test_accepted_loss_ends_when_the_annotation_is_removed(self, prod: Cluster) -> None:
+    @pytest.mark.parametrize("value", ["", "now"], ids=["removed", "refused"])
+    async def test_accepted_loss_ends_when_the_annotation_is_removed_or_refused(
+        self, prod: Cluster, value: str
+    ) -> None:
         await prod.accept(prod.clock())
-        await prod.accept("")
         await prod.minutes(1)
+        assert prod.instance_objects.get("prod").status.last_accepted_vanished_runs is not None
+        await prod.accept(value)
+        await prod.minutes(1)
+        assert prod.instance_objects.get("prod").status.last_accepted_vanished_runs is None
         prod.empty()
         await prod.minutes()
         assert prod.reasons == ["RunsVanished"] * 5

@@ -138,9 +138,7 @@ def report(view: View) -> dict[str, Any]:
         active_runs=view.active,
         waiting_jobs=view.waiting if _is_limited(instance) else None,
         last_probe_time=old.last_probe_time,
-        last_accepted_vanished_runs=instance.accepts
-        if view.accepted_loss.before is not None
-        else old.last_accepted_vanished_runs,
+        last_accepted_vanished_runs=instance.accepts if view.accepted_loss.before is not None else None,
         conditions=transition(old.conditions, _conditions(view), instance.generation, view.now),
     )
     answered = view.version is not None
