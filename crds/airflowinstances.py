@@ -89,7 +89,7 @@ def airflow_instances() -> Resource:
         "Ready: Airflow answers and accepts the credentials, so that MLJobs can run. Healthy: Airflow reports that its components are healthy. "
         "EventsConnected: the operator is connected to the Kafka brokers. DefaultInstance: MLJobs without airflowRef run here. AccessCredentials: Airflow accepts "
         "the credentials of the access rules. Secure is False if credentials go over the network unencrypted. VanishedRunsAccepted is False if the annotation "
-        "mljob.dev/accept-vanished-runs is not a time, or lies in the future."
+        "mljob.dev/accept-vanished-runs is not a time with a time zone, or lies in the future."
     )
     return Resource(
         airflow_instance.KIND,

@@ -32,8 +32,8 @@ IS_DEFAULT = f"{GROUP}/is-default-instance"
 Its value is "true"."""
 ACCEPT_VANISHED_RUNS = f"{GROUP}/accept-vanished-runs"
 """The annotation with which an administrator accepts the loss of the runs that have vanished from
-the AirflowInstance's Airflow. Its value is a time (RFC 3339) that does not lie in the future.
-Missing runs that were submitted before this time count as deleted.
+the AirflowInstance's Airflow. Its value is a time with a time zone, such as 2026-01-31T12:00:00Z,
+that does not lie in the future. Missing runs that were submitted before this time count as deleted.
 """
 MAX_ACCEPTED = 253
 """The operator reads and stores at most this number of characters of the value of the annotation

@@ -24,14 +24,14 @@ def message_of(situation: Given) -> str:
         pytest.param(
             PROD,
             under_way(ran={"airflow_ref": {"name": "old"}}, airflow="old"),
-            "airflowRef changed the Airflow from AirflowInstance old to AirflowInstance prod",
+            "airflowRef changed from AirflowInstance old to AirflowInstance prod",
             id="another AirflowInstance",
         ),
         pytest.param(
             PROD,
             under_way(ran={"airflow_ref": None, "dag_id": "other"}),
             "dagId changed from 'other' to 'train' and "
-            "airflowRef changed the Airflow from the Airflow of the operator's settings to AirflowInstance prod",
+            "airflowRef changed from the Airflow of the operator's settings to AirflowInstance prod",
             id="another DAG, and an AirflowInstance instead of the operator's settings",
         ),
         pytest.param({}, under_way(ran={"conf": {"epochs": 2}}), UNSHOWN, id="a field that the status does not show"),

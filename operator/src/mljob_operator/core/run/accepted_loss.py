@@ -32,13 +32,15 @@ class AcceptedLoss:
         """Return the AcceptedLoss for a value of the annotation.
 
         Args:
-            value: The value, or None if the annotation is absent.
+            value: The value, such as 2026-01-31T12:00:00Z: a time of RFC 3339, or of another form
+                that datetime.fromisoformat reads. None if the annotation is absent.
             now: The current time.
         """
         if value is None:
             return cls()
         try:
-            before = datetime.fromisoformat(value)
+            # RFC 3339 allows lower-case letters, and fromisoformat doesn't.
+            before = datetime.fromisoformat(value.upper())
         except ValueError:
             return cls(problem="is not a time")
         if before.tzinfo is None:

@@ -24,7 +24,7 @@ def changed_fields(state: State) -> str:
     # began, so the Airflow of the run doesn't tell whether airflowRef has changed.
     if spec.airflow_ref is not None and spec.airflow_ref.name != run.airflow:
         before, after = _shown(airflow_in_words(run.airflow)), _shown(airflow_in_words(spec.airflow_ref.name))
-        changes.append(f"airflowRef changed the Airflow from {before} to {after}")
+        changes.append(f"airflowRef changed from {before} to {after}")
     return " and ".join(changes) or "conf, confFrom, airflowRef, backfill or logicalDate changed"
 
 
