@@ -156,7 +156,9 @@ def rules_of(rendered: Rendered) -> str:
 
 
 def fired_after(ups: Sequence[int]) -> list[tuple[str, Mapping[str, str]]]:
-    """Return the alerts that fire at the end of ``ups``, the values of the metric ``up`` of two Pods."""
+    """Return the alerts that fire at the end of ``ups``, the values of the metric ``up`` of two
+    Pods.
+    """
     values = " ".join(str(up) for up in ups)
     series = {f'up{{pod="{pod}"}}': values for pod in "ab"}
     return list(promcheck.check(rules=ALERTS, series=scraped(series)).firing)

@@ -24,8 +24,8 @@ SHARED_BY_REPLICAS = ("MLJOB_RUN_ID_PREFIX", "MLJOB_KAFKA_GROUP_ID", "MLJOB_LEAS
 
 
 def grant_leases(kubeconfig: Path) -> None:
-    """Let the chart's ServiceAccount change all Leases of the operators' namespace. The chart grants
-    the Lease of its release only, but each operator of the tests has a Lease of its own.
+    """Let the chart's ServiceAccount change all Leases of the operators' namespace. The chart
+    grants the Lease of its release only, but each operator of the tests has a Lease of its own.
     """
     api, rbac = KubernetesApi.of(kubeconfig), "rbac.authorization.k8s.io"
     rules = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "patch"]}]

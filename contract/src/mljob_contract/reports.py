@@ -25,9 +25,9 @@ CE_TYPE_REPORT = "dev.mljob.monitoring.report"
 """The CloudEvents ``type`` of a report."""
 
 MAX_FINDINGS = 500
-"""The maximum number of findings in a report. A report keeps the most severe findings of each owner,
-and its field ``incomplete`` names the kinds of findings that may be missing. A report that would be
-too large for a Kafka message has fewer findings.
+"""The maximum number of findings in a report. A report keeps the most severe findings of each
+owner, and its field ``incomplete`` names the kinds of findings that may be missing. A report that
+would be too large for a Kafka message has fewer findings.
 """
 
 
@@ -181,8 +181,8 @@ class Mute(Message):
     findings: int = 0
     """How many findings of this report the mute keeps out of notifications."""
     keys: tuple[str, ...] = ()
-    """The keys of the muted findings. All mutes of a report together have at most 500 keys. Empty if
-    the report would be too large for a Kafka message."""
+    """The keys of the muted findings. All mutes of a report together have at most 500 keys. Empty
+    if the report would be too large for a Kafka message."""
 
 
 class MonitoringReport(Message):
