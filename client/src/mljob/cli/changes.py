@@ -66,8 +66,10 @@ def cancel(session: Session, names: Names = None, selector: Selector = None, yes
     On a terminal, the command asks for a confirmation first. To stop a run now and run the MLJob
     again later, use suspend.
     """
+    from ..verdict import can_be_cancelled
+
     jobs = session.jobs(names, selector)
-    open_jobs = [job for job in jobs if _is_open(job)]
+    open_jobs = [job for job in jobs if can_be_cancelled(job.state)]
     for job in jobs:
         if job not in open_jobs:
             typer.echo(f"mljob.mljob.dev/{job.name} has ended: {job.state.phase}", err=True)
@@ -84,9 +86,11 @@ def suspend(session: Session, names: Names = None, selector: Selector = None) ->
     The run in progress of an MLJob is cancelled. A backfill is paused instead: its runs in progress
     continue, and no other run of the backfill starts.
     """
+    from ..verdict import can_be_cancelled
+
     jobs = session.jobs(names, selector)
     for job in jobs:
-        if not _is_open(job):
+        if not can_be_cancelled(job.state):
             typer.echo(
                 f"mljob.mljob.dev/{job.name} has ended: {job.state.phase}. While it is suspended, a retry waits.",
                 err=True,
@@ -134,12 +138,6 @@ def _followed(session: Session, jobs: list[Job], selector: str | None, timeout: 
     if live and len(jobs) == 1:
         return shown_to_the_end(session, jobs[0], timeout)
     return waited_for(session, jobs, timeout, selector=selector)
-
-
-def _is_open(job: Job) -> bool:
-    from ..verdict import can_be_cancelled
-
-    return can_be_cancelled(job.state)
 
 
 def _cancellation_text(job: Job) -> str:
