@@ -46,9 +46,10 @@ def wait(
 ) -> int:
     """Wait until each MLJob has ended or can't go on.
 
-    While a problem or a person holds an MLJob up, for example because its DAG does not exist or an attempt has failed,
-    its message is on standard error. The exit code is the first that applies: 1 an MLJob failed or can't go on, 3 an MLJob did not
-    end in time, 2 an MLJob was cancelled or deleted, 0 all MLJobs succeeded.
+    While a problem or a person holds an MLJob up, for example because its DAG does not exist or an
+    attempt has failed, its message is on standard error. The exit code is the first that applies:
+    1 an MLJob failed or can't go on, 3 an MLJob did not end in time, 2 an MLJob was cancelled or
+    deleted, 0 all MLJobs succeeded.
     """
     limit = seconds(timeout)
     return waited_for(session, session.jobs(names, selector), limit, selector=selector, quiet=quiet)

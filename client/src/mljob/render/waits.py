@@ -56,8 +56,8 @@ def _is_paused_backfill(job: MLJob) -> bool:
 
 def is_held_up(job: MLJob) -> bool:
     """Return whether a problem or a person holds an MLJob up: a run can't be submitted, the last
-    attempt has failed, the MLJob or its requested retry is suspended, or the run waits for a person, for example because
-    its DAG is paused.
+    attempt has failed, the MLJob or its requested retry is suspended, or the run waits for a
+    person, for example because its DAG is paused.
     """
     # An MLJob that was resumed stays in the phase Suspended until the operator has read the change.
     is_suspended = job.raw_spec.get("suspend") is True and (job.phase == "Suspended" or retry_waits(job))

@@ -12,8 +12,8 @@ a change for which there may be no event, for example the end of a run whose tas
 If a pass takes long, because there are many changes or Airflow is slow, this pause is longer
 (``HOT_PAUSE``).
 
-Each pass also requests changes that earlier passes may have read, because Airflow shows some changes
-late (see :mod:`.feed_windows`).
+Each pass also requests changes that earlier passes may have read, because Airflow shows some
+changes late (see :mod:`.feed_windows`).
 
 After a start or a long outage of Airflow, the changes since the watermark may be too many to be
 read. The next pass would find even more changes. So the reader goes on with the changes since this
